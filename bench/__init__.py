@@ -1,0 +1,1 @@
+"""Benchmarks that check their results and print ratios measured in one run."""

@@ -1,0 +1,1 @@
+"""Pure rules of an execution: events, folding and deciding, with no I/O."""

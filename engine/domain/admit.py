@@ -1,0 +1,199 @@
+"""Whether an event may enter a stream now: recorded as it is, recorded as late, unchanged, or rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from engine.domain.decide import EXECUTION_TIMER
+from engine.domain.decision import error
+from engine.domain.effects import CloseCommand, DropTimer, Effect
+from engine.domain.events import NewEvent
+from engine.domain.execution import Execution
+from engine.domain.ids import derive_id, parse_id, settled_event_id
+from engine.domain.vocabulary import (
+    EVENT_STATUS,
+    EventType,
+    ExecutionStatus,
+    StepStatus,
+    is_reserved,
+    known_type,
+)
+
+MAILBOX_LIMIT = 1_000
+
+
+class Verdict(StrEnum):
+    """What became of an event that somebody sent."""
+
+    RECORDED = "recorded"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+
+
+class Origin(StrEnum):
+    """Who sent an event: `outside` is a worker or another system, `engine` a function of ours."""
+
+    OUTSIDE = "outside"
+    ENGINE = "engine"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFact:
+    """What the command table knows of a command: whose it is and which lease it has or had."""
+
+    execution_id: int
+    step: str
+    attempt: int
+    item: int | None
+    lease_token: int | None
+    leased_until: datetime | None = None
+    deadline: datetime | None = None
+    worker_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The verdict on one event; `event` is what to record, `effects` what goes with it."""
+
+    verdict: Verdict
+    event: NewEvent | None = None
+    effects: tuple[Effect, ...] = ()
+    code: str = ""
+    detail: str = ""
+
+
+UNCHANGED = Admission(Verdict.UNCHANGED)
+
+
+def rejected(code: str, detail: str) -> Admission:
+    """A rejection with a catalogued code and a sentence that names no value."""
+    return Admission(Verdict.REJECTED, code=code, detail=detail)
+
+
+def admit(
+    state: Execution, event: NewEvent, origin: Origin, now: datetime, command: CommandFact | None = None
+) -> Admission:
+    """Judge one event against the state under the head's lock. Pure; `command` is the row of its id."""
+    if state.is_foreign:
+        return Admission(Verdict.RECORDED, event)
+    kind = known_type(event.event_type)
+    if kind in {EventType.COMMAND_COMPLETED, EventType.COMMAND_FAILED}:
+        return _settle(state, event, command)
+    if kind is None:
+        return _foreign_type(state, event)
+    if kind is EventType.COMMAND_EXPIRED and origin is Origin.ENGINE:
+        return _expire(state, event, command, now)
+    if origin is Origin.OUTSIDE or kind not in ENGINE_RULES:
+        return rejected("not_allowed", f"{kind} is written by the engine only")
+    payload = event.payload if isinstance(event.payload, dict) else {}
+    return ENGINE_RULES[kind](state, event, payload, now)
+
+
+def _foreign_type(state: Execution, event: NewEvent) -> Admission:
+    if is_reserved(event.event_type):
+        return rejected("not_allowed", f"{event.event_type} is a reserved event type")
+    if state.is_ended:
+        return rejected("terminal_execution", f"the execution is {state.phase}")
+    return Admission(Verdict.RECORDED, event)
+
+
+def _settle(state: Execution, event: NewEvent, command: CommandFact | None) -> Admission:
+    if event.command_id is None or command is None or command.execution_id != state.execution_id:
+        return rejected("unknown_command", "this execution never issued such a command")
+    if command.lease_token is None or command.lease_token != event.lease_token:
+        return rejected("stale_lease", "the lease token does not belong to the command")
+    known = replace(event, step=command.step, attempt=command.attempt, item=command.item)
+    if event.command_id in state.commands:
+        settled = replace(known, event_id=settled_event_id(event.command_id))
+        return Admission(Verdict.RECORDED, settled, (CloseCommand(event.command_id),))
+    late = replace(
+        known,
+        event_type=EventType.COMMAND_LATE.value,
+        status=EVENT_STATUS[EventType.COMMAND_LATE],
+        event_id=derive_id("late", event.command_id, command.lease_token),
+        payload={"event_type": event.event_type, "result": event.payload},
+    )
+    return Admission(Verdict.LATE, late)
+
+
+def _start(state: Execution, event: NewEvent, _: dict[str, Any], __: datetime) -> Admission:
+    return UNCHANGED if state.version else Admission(Verdict.RECORDED, event)
+
+
+def _signal(state: Execution, event: NewEvent, payload: dict[str, Any], _: datetime) -> Admission:
+    if state.is_ended:
+        return rejected("terminal_execution", f"the execution is {state.phase}")
+    if len(state.mailbox.get(payload["name"], ())) >= MAILBOX_LIMIT:
+        return rejected("mailbox_full", f"{MAILBOX_LIMIT} signals of this name wait already")
+    return Admission(Verdict.RECORDED, event)
+
+
+def _cancel(state: Execution, event: NewEvent, _: dict[str, Any], __: datetime) -> Admission:
+    if state.phase is ExecutionStatus.CANCELLED:
+        return UNCHANGED
+    if state.is_ended:
+        return rejected("terminal_execution", f"the execution is {state.phase}")
+    return Admission(Verdict.RECORDED, event)
+
+
+def _timer(state: Execution, event: NewEvent, payload: dict[str, Any], now: datetime) -> Admission:
+    key = payload["timer"]
+    due_at = state.deadline if key == EXECUTION_TIMER else state.timers.get(key)
+    if state.is_ended or due_at is None:
+        return Admission(Verdict.UNCHANGED, effects=(DropTimer(state.execution_id, key),))
+    if due_at > now:
+        return UNCHANGED
+    return Admission(Verdict.RECORDED, event, (DropTimer(state.execution_id, key),))
+
+
+def _expire(state: Execution, event: NewEvent, command: CommandFact | None, now: datetime) -> Admission:
+    if event.command_id is None or command is None or command.leased_until is None:
+        return UNCHANGED
+    if command.leased_until > now:
+        return UNCHANGED
+    closing = (CloseCommand(event.command_id),)
+    if event.command_id not in state.commands:
+        return Admission(Verdict.UNCHANGED, effects=closing)
+    timed_out = command.deadline is not None and command.leased_until >= command.deadline
+    code, reason = ("timeout", "timeout") if timed_out else ("worker_lost", "lost")
+    detail = "the attempt's time limit passed" if timed_out else "its worker stopped extending the lease"
+    expired = replace(
+        event,
+        event_id=settled_event_id(event.command_id),
+        step=command.step,
+        attempt=command.attempt,
+        item=command.item,
+        payload={"reason": reason, "worker_id": command.worker_id, "error": error(code, detail)},
+    )
+    return Admission(Verdict.RECORDED, expired, closing)
+
+
+def _claimed(state: Execution, event: NewEvent, _: dict[str, Any], __: datetime) -> Admission:
+    name = state.commands.get(event.command_id or 0)
+    if name is None or state.status_of(name) is StepStatus.RUNNING:
+        return UNCHANGED
+    return Admission(Verdict.RECORDED, event)
+
+
+def _child_ended(state: Execution, event: NewEvent, payload: dict[str, Any], _: datetime) -> Admission:
+    if parse_id(payload["execution_id"]) not in state.children:
+        return UNCHANGED
+    return Admission(Verdict.RECORDED, event)
+
+
+Rule = Callable[[Execution, NewEvent, dict[str, Any], datetime], Admission]
+
+ENGINE_RULES: dict[EventType, Rule] = {
+    EventType.EXECUTION_STARTED: _start,
+    EventType.EXECUTION_CANCELLED: _cancel,
+    EventType.SIGNAL_RECEIVED: _signal,
+    EventType.TIMER_FIRED: _timer,
+    EventType.COMMAND_CLAIMED: _claimed,
+    EventType.CHILD_COMPLETED: _child_ended,
+}

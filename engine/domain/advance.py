@@ -1,0 +1,129 @@
+"""The loop of every append: record what came, decide until nothing is due, collect what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from engine.domain.decide import EXECUTION_TIMER, decide, finish
+from engine.domain.decision import Turn
+from engine.domain.definition import Definition
+from engine.domain.effects import CloseCommand, Deliver, DropTimer, Effect
+from engine.domain.events import NewEvent, RecordedEvent
+from engine.domain.evolve import carried_value, evolve
+from engine.domain.execution import Execution
+from engine.domain.ids import decided_event_id, derive_id
+from engine.domain.scope import Supply
+from engine.domain.vocabulary import TERMINAL_EVENTS, EventType, known_type
+
+CARRIERS = frozenset(
+    {
+        EventType.EXECUTION_STARTED,
+        EventType.COMMAND_COMPLETED,
+        EventType.COMMAND_FAILED,
+        EventType.COMMAND_EXPIRED,
+        EventType.STEP_FAILED,
+        EventType.SIGNAL_RECEIVED,
+        EventType.CHILD_COMPLETED,
+    }
+)
+
+
+@dataclass(slots=True)
+class Progress:
+    """What one append adds to one execution: events in version order and effects in decided order."""
+
+    events: list[RecordedEvent] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+
+
+def record(state: Execution, event: NewEvent, supply: Supply, progress: Progress) -> RecordedEvent:
+    """Give an event its version, fold it into the state and keep it in `progress`."""
+    kind = None if state.is_foreign else known_type(event.event_type)
+    if kind in TERMINAL_EVENTS:
+        progress.effects += _closing(state, event)
+    version = state.version + 1
+    event_id = event.event_id
+    if event_id is None:
+        event_id = decided_event_id(state.execution_id, version)
+    recorded = RecordedEvent(
+        execution_id=state.execution_id,
+        version=version,
+        event_id=event_id,
+        event_type=event.event_type,
+        status=event.status,
+        recorded_at=supply.now,
+        created_at=event.created_at or supply.now,
+        step=event.step,
+        attempt=event.attempt,
+        item=event.item,
+        payload=event.payload,
+        meta=event.meta,
+        command_id=event.command_id,
+        causation_id=event.causation_id,
+        traceparent=event.traceparent,
+    )
+    evolve(state, recorded)
+    if kind in CARRIERS:
+        supply.values[version] = carried_value(event.event_type, event.payload)
+    progress.events.append(recorded)
+    return recorded
+
+
+def advance(state: Execution, definition: Definition | None, supply: Supply, progress: Progress) -> None:
+    """Decide until the agenda is empty, or the execution has ended.
+
+    Raises `Lacking` between two decisions: load what it names and call again with the same arguments.
+    A foreign execution is never decided.
+    """
+    if definition is None or state.is_foreign:
+        state.agenda.clear()
+        return
+    turn = Turn(state, definition, supply)
+    while not state.is_ended and state.version:
+        if state.agenda:
+            decision = decide(turn, state.agenda[0])
+            del state.agenda[0]
+        elif state.active == 0:
+            decision = finish(turn)
+        else:
+            return
+        progress.effects += decision.effects
+        for event in decision.events:
+            record(state, event, supply, progress)
+
+
+def replay(state: Execution, events: Iterable[RecordedEvent]) -> Execution:
+    """Fold recorded events; everything they asked for was decided when they were recorded."""
+    for event in events:
+        evolve(state, event)
+    state.agenda.clear()
+    return state
+
+
+def _closing(state: Execution, event: NewEvent) -> list[Effect]:
+    effects: list[Effect] = [CloseCommand(command_id) for command_id in state.commands]
+    effects += [DropTimer(state.execution_id, key) for key in state.timers]
+    if state.deadline is not None:
+        effects.append(DropTimer(state.execution_id, EXECUTION_TIMER))
+    effects += [
+        Deliver(target=child_id, kind="cancel", event_id=derive_id("cancel", child_id), payload={})
+        for child_id in state.children
+    ]
+    if state.parent is not None:
+        effects.append(_tell_parent(state, event))
+    return effects
+
+
+def _tell_parent(state: Execution, event: NewEvent) -> Deliver:
+    parent = state.parent
+    if parent is None:
+        raise ValueError("the execution has no parent")
+    payload = dict(event.payload) if isinstance(event.payload, dict) else {}
+    payload |= {
+        "execution_id": str(state.execution_id),
+        "step": parent.step,
+        "status": TERMINAL_EVENTS[EventType(event.event_type)].value,
+    }
+    event_id = derive_id("child_ended", state.execution_id)
+    return Deliver(target=parent.execution_id, kind="child_ended", event_id=event_id, payload=payload)

@@ -1,0 +1,68 @@
+"""The shape of a decision and the few words that all deciders share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from engine.domain.definition import Definition, Step
+from engine.domain.effects import Effect
+from engine.domain.events import NewEvent
+from engine.domain.execution import Execution
+from engine.domain.scope import Supply
+from engine.domain.vocabulary import EVENT_STATUS, EventType
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a decider looks at: the state, its definition, and time, values and ids from outside."""
+
+    state: Execution
+    definition: Definition
+    supply: Supply
+
+    def step(self, name: str) -> Step:
+        """The definition of a step."""
+        return self.definition.steps[name]
+
+
+@dataclass(slots=True)
+class Decision:
+    """Events to record, in order, and effects to carry out with them."""
+
+    events: list[NewEvent] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+
+    def __iadd__(self, other: Decision) -> Self:
+        self.events += other.events
+        self.effects += other.effects
+        return self
+
+
+def decided(
+    kind: EventType,
+    step: str | None = None,
+    payload: object = None,
+    *,
+    attempt: int | None = None,
+    command_id: int | None = None,
+) -> NewEvent:
+    """An event that deciding records: its id will derive from its version."""
+    return NewEvent(
+        event_type=kind.value,
+        status=EVENT_STATUS[kind],
+        step=step,
+        payload=payload,
+        attempt=attempt,
+        command_id=command_id,
+    )
+
+
+def error(code: str, message: str, **more: object) -> dict[str, object]:
+    """The one shape of an error: `code` for programs, `message` for people."""
+    return {"code": code, "message": message, **more}
+
+
+def fail_step(name: str, problem: dict[str, object]) -> Decision:
+    """Record that a step has failed for good; what follows is decided from that event."""
+    return Decision([decided(EventType.STEP_FAILED, name, {"error": problem})])

@@ -1,0 +1,116 @@
+"""A playbook's definition, compiled: what the decider reads. Built by `engine.language`, never by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from engine.domain.expression import Expression
+
+DEFAULT_TIMEOUT = 3600.0
+DEFAULT_DEADLINE = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A JSON value whose leaves may be expressions, as in `with` and `output`.
+
+    `value` is the JSON tree with `Expression` objects at the places of `${ ... }`; `reads` and `inputs`
+    are the union over its expressions; a template without expressions is `constant`.
+    """
+
+    value: object
+    reads: frozenset[str] = frozenset()
+    inputs: bool = False
+    constant: bool = True
+
+    def render(self, scope: Mapping[str, object]) -> object:
+        """Evaluate every expression in `scope`; raises `ExpressionFailed`."""
+        return self.value if self.constant else _render(self.value, scope)
+
+
+def _render(value: object, scope: Mapping[str, object]) -> object:
+    if isinstance(value, Expression):
+        return value.run(scope)
+    if isinstance(value, dict):
+        return {key: _render(item, scope) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_render(item, scope) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """When and how often an attempt is repeated; delays in seconds, `jitter` a share of the delay."""
+
+    max_attempts: int = 1
+    delay: float = 1.0
+    backoff: float = 2.0
+    max_delay: float = 60.0
+    jitter: float = 0.0
+    on: Expression | None = None
+    on_lost: Literal["retry", "fail"] = "retry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """What a waiting step waits for: exactly one of `event`, `until`, `duration` (seconds).
+
+    `on_timeout` names a step, or is `skip` or `fail`.
+    """
+
+    event: str | None = None
+    until: Expression | None = None
+    duration: float | None = None
+    timeout: float | None = None
+    on_timeout: str = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One entry of `next`: the first whose guard holds is taken; `target` None ends the branch."""
+
+    target: str | None
+    when: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One node of a playbook with its edges resolved.
+
+    `incoming` are the sources of all edges into this step. `outgoing` are the targets of all edges out
+    of it; `flows` is the part that goes live when it completes without explicit routing. With `routes`
+    the first match decides instead and every other outgoing edge goes dead.
+    """
+
+    name: str
+    tool: str | None = None
+    input: Template | None = None
+    when: Expression | None = None
+    join: Literal["all", "any"] = "all"
+    incoming: tuple[str, ...] = ()
+    outgoing: tuple[str, ...] = ()
+    flows: tuple[str, ...] = ()
+    routes: tuple[Route, ...] | None = None
+    retry: Retry = Retry()
+    timeout: float = DEFAULT_TIMEOUT
+    deadline: float | None = None
+    wait: Wait | None = None
+    pool: str | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A playbook addressed by the hash of its canonical form; `roots` have no incoming edge."""
+
+    hash: bytes
+    path: str
+    steps: Mapping[str, Step]
+    roots: tuple[str, ...]
+    output: Template | None = None
+    inputs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    deadline: float = DEFAULT_DEADLINE
+    pool: str = "default"
+    priority: int = 0

@@ -1,0 +1,61 @@
+"""What a decision does besides recording events; each effect becomes rows of the same transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueCommand:
+    """One step attempt for a worker; `input` is JSON, `timeout` seconds from its claim."""
+
+    execution_id: int
+    command_id: int
+    step: str
+    attempt: int
+    tool: str
+    pool: str
+    priority: int
+    input: bytes
+    timeout: float
+    available_at: datetime
+    traceparent: str | None = None
+    item: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCommand:
+    """The command is settled, expired or cancelled: nobody may claim or extend it any more."""
+
+    command_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """At `due_at` the scheduler appends `timer.fired` with this key."""
+
+    execution_id: int
+    key: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DropTimer:
+    """The timer has fired or is no longer wanted."""
+
+    execution_id: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliver:
+    """A message to another execution: `start`, `child_ended` or `cancel`."""
+
+    target: int
+    kind: str
+    event_id: int
+    payload: dict[str, object]
+
+
+Effect = IssueCommand | CloseCommand | SetTimer | DropTimer | Deliver

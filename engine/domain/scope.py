@@ -1,0 +1,125 @@
+"""What deciding needs from outside, and the names that expressions see."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from engine.domain.definition import Template
+from engine.domain.events import iso
+from engine.domain.execution import Execution, Pointer
+from engine.domain.expression import Expression, ExpressionFailed
+from engine.domain.vocabulary import StepStatus
+
+
+class Lacking(Exception):  # noqa: N818  # named as the fact it reports
+    """Deciding needs values of the log, or ids, that it was not given; nothing has been changed."""
+
+    def __init__(self, versions: Iterable[int] = (), ids: int = 0) -> None:
+        super().__init__("values or ids are lacking")
+        self.versions = frozenset(versions)
+        self.ids = ids
+
+
+@dataclass(slots=True, kw_only=True)
+class Supply:
+    """Time, values and ids for deciding: `values` by the version of the event that carries them."""
+
+    now: datetime
+    values: dict[int, object] = field(default_factory=dict)
+    ids: deque[int] = field(default_factory=deque)
+
+    def take_id(self) -> int:
+        """The next fresh id; raises `Lacking` when none is left."""
+        if not self.ids:
+            raise Lacking(ids=1)
+        return self.ids.popleft()
+
+    def value(self, pointer: Pointer | None) -> object:
+        """The value at a pointer; raises `Lacking` when it is not loaded."""
+        if pointer is None:
+            return None
+        try:
+            return self.values[pointer.version]
+        except KeyError:
+            raise Lacking([pointer.version]) from None
+
+
+def scope_of(
+    state: Execution,
+    supply: Supply,
+    what: Expression | Template,
+    completing: str | None = None,
+    **names: object,
+) -> dict[str, object]:
+    """The names `what` may use; raises `Lacking` with all that it can read and that is not loaded.
+
+    `completing` names a step that is about to complete, whose output its own routing may read.
+    """
+    pointers = [state.steps[name].output for name in what.reads if name in state.steps]
+    if what.inputs:
+        pointers.append(state.inputs)
+    missing = [p.version for p in pointers if p is not None and p.version not in supply.values]
+    if missing:
+        raise Lacking(missing)
+    scope = {"steps": _Steps(state, supply, completing), "execution": _about(state), **names}
+    if what.inputs:
+        scope["inputs"] = supply.value(state.inputs)
+    return scope
+
+
+def _about(state: Execution) -> dict[str, object]:
+    started_at = None if state.started_at is None else iso(state.started_at)
+    return {"id": str(state.execution_id), "started_at": started_at}
+
+
+class _Steps(Mapping[str, object]):
+    def __init__(self, state: Execution, supply: Supply, completing: str | None) -> None:
+        self._state = state
+        self._supply = supply
+        self._completing = completing
+
+    def __getitem__(self, name: str) -> object:
+        status = StepStatus.COMPLETED if name == self._completing else self._state.status_of(name)
+        return _StepView(name, status, self._state, self._supply)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._state.steps)
+
+    def __len__(self) -> int:
+        return len(self._state.steps)
+
+
+class _StepView(Mapping[str, object]):
+    """`status` always exists; `output` only of a completed step."""
+
+    KEYS = ("status", "output", "error")
+
+    def __init__(self, name: str, status: StepStatus, state: Execution, supply: Supply) -> None:
+        self._name = name
+        self._status = status
+        self._state = state
+        self._supply = supply
+
+    def __getitem__(self, key: str) -> object:
+        status = self._status
+        if key == "status":
+            return status.value
+        if key == "output":
+            if status is not StepStatus.COMPLETED:
+                raise ExpressionFailed(
+                    "not_available", f"steps.{self._name}.output: the step is {status}, not completed"
+                )
+            return self._supply.value(self._state.steps[self._name].output)
+        if key == "error":
+            failed = status is StepStatus.FAILED
+            return self._supply.value(self._state.steps[self._name].error) if failed else None
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.KEYS)
+
+    def __len__(self) -> int:
+        return len(self.KEYS)

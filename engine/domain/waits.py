@@ -1,0 +1,85 @@
+"""Waiting steps: opening a wait, and what a signal, a moment or a time-out does to it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from engine.domain.decision import Decision, Turn, decided, error, fail_step
+from engine.domain.definition import Step, Wait
+from engine.domain.effects import DropTimer, SetTimer
+from engine.domain.events import iso, parse_iso
+from engine.domain.expression import ExpressionFailed
+from engine.domain.scope import scope_of
+from engine.domain.vocabulary import EventType
+
+
+def open_wait(turn: Turn, step: Step, wait: Wait) -> Decision:
+    """Begin to wait; a signal that came early satisfies it at once."""
+    try:
+        until = _until(turn, wait)
+    except ExpressionFailed as failed:
+        return fail_step(step.name, error("expression_error", str(failed)))
+    payload: dict[str, object] = {}
+    decision = Decision()
+    if wait.event is not None:
+        payload["event"] = wait.event
+    if until is not None:
+        payload["until"] = iso(until)
+        decision.effects.append(SetTimer(turn.state.execution_id, f"{step.name}:wait", until))
+    decision.events.append(decided(EventType.WAIT_OPENED, step.name, payload))
+    if wait.event is not None and turn.state.mailbox.get(wait.event):
+        decision += _satisfied_by_signal(turn, step.name, wait.event)
+    return decision
+
+
+def _until(turn: Turn, wait: Wait) -> datetime | None:
+    if wait.until is not None:
+        value = wait.until.run(scope_of(turn.state, turn.supply, wait.until))
+        try:
+            moment = parse_iso(value)
+        except (TypeError, ValueError):
+            raise ExpressionFailed("type_mismatch", "wait.until: an RFC 3339 time is needed") from None
+        if moment.tzinfo is None:
+            raise ExpressionFailed("type_mismatch", "wait.until: the time needs an offset such as Z")
+        return moment
+    seconds = wait.duration if wait.duration is not None else wait.timeout
+    return None if seconds is None else turn.supply.now + timedelta(seconds=seconds)
+
+
+def _satisfied_by_signal(turn: Turn, name: str, signal: str) -> Decision:
+    oldest = turn.state.mailbox[signal][0]
+    return Decision(
+        [decided(EventType.WAIT_SATISFIED, name, {"signal": oldest.version})],
+        [DropTimer(turn.state.execution_id, f"{name}:wait")],
+    )
+
+
+def on_signal(turn: Turn, signal: str) -> Decision:
+    """Give the oldest signal of that name to the step that has waited longest; without one it is kept."""
+    waiters = turn.state.waits.get(signal)
+    if not waiters or not turn.state.mailbox.get(signal):
+        return Decision()
+    return _satisfied_by_signal(turn, waiters[0], signal)
+
+
+def on_wait_due(turn: Turn, name: str) -> Decision:
+    """The moment of a wait has come: what was waited for, or the time-out."""
+    waiting = turn.state.step(name).waiting
+    if waiting is None:
+        return Decision()
+    if waiting.event is None:
+        return Decision([decided(EventType.WAIT_SATISFIED, name, {})])
+    return Decision([decided(EventType.WAIT_TIMED_OUT, name, {"event": waiting.event})])
+
+
+def on_wait_timed_out(turn: Turn, name: str) -> Decision:
+    """Go where `on_timeout` says: a step, a skip, or (by default) fail."""
+    wait = turn.step(name).wait
+    where = "fail" if wait is None else wait.on_timeout
+    if where == "fail":
+        event = "" if wait is None else f" for {wait.event}"
+        return fail_step(name, error("wait_timeout", f"waited{event} in vain"))
+    payload: dict[str, object] = {"reason": "timed_out"}
+    if where != "skip":
+        payload["next"] = [where]
+    return Decision([decided(EventType.STEP_SKIPPED, name, payload)])

@@ -1,0 +1,17 @@
+"""Playbook source to a validated, canonical definition, with no I/O."""
+
+from engine.language.canonical import definition_hash
+from engine.language.compiler import compile_definition
+from engine.language.inputs import check_inputs
+from engine.language.parse import BUILTIN_TOOLS, ParsedPlaybook, parse
+from engine.language.schema import json_schema
+
+__all__ = [
+    "BUILTIN_TOOLS",
+    "ParsedPlaybook",
+    "check_inputs",
+    "compile_definition",
+    "definition_hash",
+    "json_schema",
+    "parse",
+]

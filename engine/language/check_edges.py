@@ -1,0 +1,114 @@
+"""The edges of a playbook: every target exists, every step can be reached, and nothing runs in circles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from engine.language import graph
+from engine.language.faults import Path, did_you_mean
+from engine.language.model import Branch, Step
+from engine.language.report import Report
+
+_SHOWN = 20
+
+
+class EdgeCheck:
+    """Checks the targets that steps name; `known` stays True while all of them exist."""
+
+    def __init__(self, steps: Sequence[Step], report: Report, names: AbstractSet[str]) -> None:
+        self._needs = {step.name: step.needs for step in steps}
+        self._report = report
+        self._names = names
+        self.known = True
+
+    def step(self, path: Path, step: Step) -> None:
+        """Check `needs`, `next` and `wait.on_timeout` of one step."""
+        for number, source in enumerate(step.needs or ()):
+            self._source((*path, "needs", number), step, source, number)
+        if isinstance(step.next, str):
+            self._target((*path, "next"), step, step.next, {graph.END})
+        elif step.next is not None:
+            self._branches((*path, "next"), step, step.next)
+        if step.wait is not None:
+            self._target((*path, "wait", "on_timeout"), step, step.wait.on_timeout, {graph.SKIP, graph.FAIL})
+
+    def _source(self, path: Path, step: Step, source: str, number: int) -> None:
+        if self._exists(path, source, set()) and source == step.name:
+            self._report.add(path, "a step cannot need itself", "remove it")
+        if source in (step.needs or ())[:number]:
+            self._report.add(path, f'"{source}" is listed twice', "keep one of them")
+
+    def _branches(self, path: Path, step: Step, branches: Sequence[Branch]) -> None:
+        for number, branch in enumerate(branches):
+            here = (*path, number)
+            if branch.default is None and branch.step is not None and branch.when is not None:
+                self._target((*here, "step"), step, branch.step, {graph.END})
+            elif branch.default is not None and branch.step is None and branch.when is None:
+                self._target((*here, "default"), step, branch.default, {graph.END})
+                if number < len(branches) - 1:
+                    self._report.add(
+                        here, "what follows `default` is never looked at", "write `default` last"
+                    )
+            else:
+                hint = "write `{when: ..., step: ...}` or `{default: ...}`"
+                self._report.add(here, "a branch has a guard and a step, or only a default", hint)
+
+    def _target(self, path: Path, step: Step, target: str, words: AbstractSet[str]) -> None:
+        if target in words or not self._exists(path, target, words):
+            return
+        needs = self._needs.get(target)
+        if target == step.name:
+            self._report.add(path, "a step cannot lead to itself", "name another step")
+        elif needs is not None and step.name not in needs:
+            hint = f'add "{step.name}" to its `needs`, or remove its `needs`'
+            self._report.add(
+                path, f'the step "{target}" lists its predecessors and "{step.name}" is none', hint
+            )
+
+    def _exists(self, path: Path, name: str, words: AbstractSet[str]) -> bool:
+        if name in self._names:
+            return True
+        self.known = False
+        self._report.add(path, f'there is no step "{name[:60]}"', did_you_mean(name, self._names | words))
+        return False
+
+
+def check_edges(
+    steps: Sequence[Step], report: Report, names: AbstractSet[str], *, complete: bool
+) -> Mapping[str, frozenset[str]] | None:
+    """Report faults of the edges; returns the steps that can have run before each, if that can be told.
+
+    `names` are all names written, those of broken steps too; without `complete` edges are missing from the
+    model and only targets are checked.
+    """
+    check = EdgeCheck(steps, report, names)
+    for index, step in enumerate(steps):
+        check.step(("steps", index), step)
+    if not complete:
+        return None
+    outgoing = graph.edges(steps)
+    cycle = graph.find_cycle(outgoing)
+    if cycle is not None and len(cycle) > 1:
+        index = next(index for index, step in enumerate(steps) if step.name == cycle[0])
+        shown = " -> ".join((*cycle, cycle[0])) if len(cycle) <= _SHOWN else f"{len(cycle)} steps long"
+        report.add(("steps", index), f"the steps run in a circle: {shown}", "remove one of its edges")
+    if cycle is not None or not check.known:
+        return None
+    _check_reach(steps, report, outgoing)
+    return graph.ancestors(outgoing)
+
+
+def _check_reach(steps: Sequence[Step], report: Report, outgoing: Mapping[str, graph.Edges]) -> None:
+    sources = graph.incoming(outgoing)
+    roots = [
+        step.name
+        for index, step in enumerate(steps)
+        if not sources[step.name] and (index == 0 or step.needs is not None)
+    ]
+    reached = graph.reachable(roots, outgoing)
+    for index, step in enumerate(steps):
+        lost = step.name not in reached
+        if lost and all(source in reached for source in sources[step.name]):
+            hint = "name it in a `next`, or write `needs: []` to start it at once"
+            report.add(("steps", index), f'nothing leads to the step "{step.name}"', hint)

@@ -1,0 +1,37 @@
+"""What playbooks declare of their inputs: parts that belong to the type, defaults and choices that fit it."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from engine.language.faults import Path
+from engine.language.inputs import Fitting
+from engine.language.model import Input
+from engine.language.report import Report
+
+_BELONGS = {"format": "string", "items": "array", "properties": "object"}
+
+
+def check_spec(report: Report, path: Path, spec: Input) -> None:
+    """Report the faults of one declaration and of those inside it."""
+    for key, wanted in _BELONGS.items():
+        if getattr(spec, key) is not None and spec.type != wanted:
+            report.add((*path, key), f"`{key}` belongs to the type {wanted}", "remove it", at_key=True)
+    for number, choice in enumerate(spec.enum or ()):
+        bare = spec.model_copy(update={"enum": None})
+        _check_fits(report, (*path, "enum", number), bare, choice)
+    if not spec.required and spec.default is not None:
+        _check_fits(report, (*path, "default"), spec, spec.default)
+        if isinstance(spec.default, str) and "${" in spec.default:
+            report.add((*path, "default"), "a default is fixed, not an expression", "write the plain value")
+    if spec.items is not None:
+        check_spec(report, (*path, "items"), spec.items)
+    for name, part in (spec.properties or {}).items():
+        check_spec(report, (*path, "properties", name), part)
+
+
+def _check_fits(report: Report, path: Path, spec: Input, value: JsonValue) -> None:
+    fitting = Fitting()
+    fitting.value(spec.model_dump(by_alias=True, exclude_defaults=True), value, path)
+    for misfit in fitting.misfits:
+        report.add(misfit.path, misfit.message)

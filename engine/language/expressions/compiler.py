@@ -1,0 +1,56 @@
+"""The way in: a source and a scope to an `Expression`, checked before it ever runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from engine.domain.expression import Expression
+from engine.language.expressions.check import Analysis, check
+from engine.language.expressions.closures import Compiler
+from engine.language.expressions.frame import FUEL, Frame, mismatch
+from engine.language.expressions.parser import parse
+from engine.language.expressions.syntax import Node
+from engine.language.expressions.types import DYN, Scope, Type, worded
+from engine.language.expressions.values import check_result, kind_of
+
+_SMALL = frozenset({type(None), bool, int})
+
+
+def analyse_expression(source: str, scope: Scope, *, expected: Type = DYN) -> Analysis:
+    """Check a source without compiling it; raise `ExpressionFault` with every fault found."""
+    return check(source, parse(source), scope, expected)
+
+
+def compile_expression(source: str, scope: Scope, *, expected: Type = DYN) -> Expression:
+    """Compile CEL to an `Expression`.
+
+    `scope` declares the names and the host's functions; `expected` is the type the result must have, checked
+    now as far as types are known and again whenever it runs. Raises `ExpressionFault` with every fault found.
+    `run` takes the values (and callables) of the scope's names, gives a JSON value that may share parts with
+    them, and raises `ExpressionFailed`; what a custom mapping of the scope raises passes through.
+    """
+    tree = parse(source)
+    analysis = check(source, tree, scope, expected)
+    return Expression(
+        source=source,
+        reads=analysis.reads,
+        inputs="inputs" in analysis.names,
+        run=_runner(tree, analysis, expected.kind),
+    )
+
+
+def _runner(tree: Node, analysis: Analysis, wanted: str) -> Callable[[Mapping[str, object]], object]:
+    compiler = Compiler(analysis.widened, analysis.calls)
+    body = compiler.compile(tree)
+    slots, fuel = compiler.slots, FUEL - compiler.cost
+    fits = {"double": {"double", "int"}}.get(wanted, {wanted})
+
+    def run(scope: Mapping[str, object]) -> object:
+        value = body(Frame(scope, fuel, slots))
+        if type(value) not in _SMALL:
+            check_result(value)
+        if wanted != "dyn" and kind_of(value) not in fits:
+            raise mismatch(f"the expression gives {worded(kind_of(value))}, and {worded(wanted)} is expected")
+        return value
+
+    return run

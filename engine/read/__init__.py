@@ -1,0 +1,1 @@
+"""The query side: answers from snapshots and from the log."""

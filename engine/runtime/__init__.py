@@ -1,0 +1,1 @@
+"""What every process needs: settings, database, broker, loops, logs, metrics and HTTP."""

@@ -1,0 +1,1 @@
+"""The command side: everything that changes the event log, each in one transaction."""

@@ -1,0 +1,191 @@
+"""The append: one transaction that judges, records and decides for a group of requests.
+
+    keys ─▶ heads FOR UPDATE ─▶ clock, commands ─▶ states ─▶ probe ─▶ judge, record, decide ─▶ write ─▶ COMMIT
+
+Each execution is decided under its own head's lock. Every statement of a group serves all its requests.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+
+from engine.domain.admit import CommandFact, rejected
+from engine.domain.execution import initial
+from engine.domain.scope import Lacking, Supply
+from engine.errors import Unavailable
+from engine.write import load
+from engine.write.cache import Cache, Remembered
+from engine.write.ids import IdBlock
+from engine.write.keys import Pending, claim_keys
+from engine.write.requests import Committed, Outcome, Request
+from engine.write.store import columns, write
+from engine.write.stream import Stream, ids_to_probe, needs_probe
+from sql import queries
+
+SQL = queries.load("append")
+
+
+@dataclass(slots=True)
+class Context:
+    """What one writer brings to its transactions: its part of the state cache and its block of ids."""
+
+    cache: Cache = field(default_factory=Cache)
+    ids: IdBlock = field(default_factory=IdBlock)
+
+
+async def append(
+    connection: asyncpg.Connection, requests: Sequence[Request], context: Context
+) -> tuple[list[Outcome], Committed]:
+    """Append a group of requests in one transaction; the outcomes are committed when this returns.
+
+    Requests for one execution are served in their order. Any exception leaves nothing behind, neither
+    rows nor remembered states.
+    """
+    outcomes = [Outcome(request.execution_id) for request in requests]
+    async with connection.transaction():
+        pending = await claim_keys(connection, list(zip(requests, outcomes, strict=True)))
+        heads = await _lock_heads(connection, pending)
+        moment, facts = await _look(connection, pending)
+        remembered = await load.states(connection, context.cache, heads.values())
+        streams = _streams(pending, heads, remembered)
+        await _supply(connection, streams, context, moment, facts)
+        await _probe(connection, streams)
+        await _decide(connection, streams, context)
+        committed = await write(connection, streams)
+        await _drop_deliveries(connection, pending)
+    for stream in streams:
+        context.cache.keep(Remembered(stream.state, stream.supply.values), stream.sizes)
+    return outcomes, committed
+
+
+async def _lock_heads(connection: asyncpg.Connection, pending: Pending) -> dict[int, asyncpg.Record]:
+    wanted = {request.execution_id for request, _ in pending}
+    rows = await connection.fetch(SQL.lock_heads, list(wanted))
+    return {row["execution_id"]: row for row in rows}
+
+
+async def _look(connection: asyncpg.Connection, pending: Pending) -> tuple[datetime, dict[int, CommandFact]]:
+    wanted = {
+        event.command_id for request, _ in pending for event in request.events if event.command_id is not None
+    }
+    rows = await connection.fetch(SQL.command_facts, list(wanted))
+    facts = {row["command_id"]: _fact(row) for row in rows if row["command_id"] is not None}
+    return rows[0]["moment"], facts
+
+
+def _fact(row: asyncpg.Record) -> CommandFact:
+    return CommandFact(
+        execution_id=row["execution_id"],
+        step=row["step"],
+        attempt=row["attempt"],
+        item=row["item"],
+        lease_token=row["lease_token"],
+        leased_until=row["leased_until"],
+        deadline=row["deadline"],
+        worker_id=row["worker_id"],
+    )
+
+
+def _streams(
+    pending: Pending, heads: Mapping[int, asyncpg.Record], remembered: Mapping[int, Remembered]
+) -> list[Stream]:
+    grouped: dict[int, list[tuple[Request, Outcome]]] = defaultdict(list)
+    for request, outcome in pending:
+        if request.execution_id in heads or request.head is not None:
+            grouped[request.execution_id].append((request, outcome))
+        else:
+            refusal = rejected("unknown_execution", "there is no such execution")
+            outcome.verdicts = [refusal for _ in request.events]
+    streams = []
+    for execution_id in sorted(grouped):
+        served = grouped[execution_id]
+        known = remembered.get(execution_id)
+        head = None if known is not None else served[0][0].head
+        if known is None:
+            known = Remembered(initial(execution_id, None if head is None else head.definition_hash))
+        streams.append(Stream(execution_id=execution_id, requests=served, remembered=known, head=head))
+    return streams
+
+
+async def _supply(
+    connection: asyncpg.Connection,
+    streams: Iterable[Stream],
+    context: Context,
+    moment: datetime,
+    facts: dict[int, CommandFact],
+) -> None:
+    ids = await context.ids.ensure(connection, 1)
+    hashes = {stream.state.definition_hash for stream in streams} - {None}
+    wanted = [known for known in hashes if known is not None]
+    definitions = await load.definitions(connection, context.cache, wanted)
+    for stream in streams:
+        state = stream.state
+        now = moment if state.recorded_at is None else max(moment, state.recorded_at)
+        stream.supply = Supply(now=now, values=stream.remembered.values, ids=ids)
+        stream.facts = facts
+        if state.definition_hash is not None:
+            stream.definition = definitions[state.definition_hash]
+
+
+async def _probe(connection: asyncpg.Connection, streams: Iterable[Stream]) -> None:
+    wanted = [
+        (stream.execution_id, event_id)
+        for stream in streams
+        for request, _ in stream.requests
+        for event in request.events
+        if needs_probe(event, stream.state)
+        for event_id in ids_to_probe(event)
+    ]
+    if not wanted:
+        return
+    by_id = {stream.execution_id: stream for stream in streams}
+    for row in await connection.fetch(SQL.probe, *columns(wanted)):
+        by_id[row["execution_id"]].known[row["event_id"]] = row["content_hash"]
+
+
+async def _decide(connection: asyncpg.Connection, streams: Sequence[Stream], context: Context) -> None:
+    """Run all streams, round by round: what several of them lack is loaded in one statement."""
+    running = [(stream, stream.work()) for stream in streams]
+    while running:
+        lacking: dict[int, Lacking] = {}
+        for stream, work in running:
+            need = next(work, None)
+            if need is not None:
+                lacking[stream.execution_id] = need
+        running = [(stream, work) for stream, work in running if stream.execution_id in lacking]
+        if lacking:
+            await _load(connection, running, lacking, context)
+    for stream in streams:
+        for _, outcome in stream.requests:
+            outcome.version = stream.state.version
+            outcome.status = stream.state.status.value
+
+
+async def _load(
+    connection: asyncpg.Connection,
+    running: Iterable[tuple[Stream, object]],
+    lacking: Mapping[int, Lacking],
+    context: Context,
+) -> None:
+    found = await load.values(
+        connection, {execution_id: need.versions for execution_id, need in lacking.items() if need.versions}
+    )
+    for stream, _ in running:
+        need = lacking[stream.execution_id].versions
+        values = found.get(stream.execution_id, {})
+        if need - values.keys():
+            raise Unavailable("a value that deciding needs is not in the log", code="log_incomplete")
+        stream.supply.values.update(values)
+    if any(need.ids for need in lacking.values()):
+        await context.ids.ensure(connection, sum(need.ids for need in lacking.values()))
+
+
+async def _drop_deliveries(connection: asyncpg.Connection, pending: Pending) -> None:
+    done = [request.delivery_id for request, _ in pending if request.delivery_id is not None]
+    if done:
+        await connection.execute(SQL.drop_deliveries, done)

@@ -1,0 +1,84 @@
+"""What a writer remembers between transactions: states, the values they point at, definitions."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from engine.domain.definition import Definition
+from engine.domain.execution import Execution
+
+BYTES_KEPT = 64 * 1024 * 1024
+DEFINITIONS_KEPT = 500
+VALUES_KEPT = 64
+VALUE_BYTES_KEPT = 8 * 1024
+STATE_BYTES_GUESSED = 4 * 1024
+
+
+@dataclass(slots=True)
+class Remembered:
+    """A state as of its last commit, with the newest small values that its events carried."""
+
+    state: Execution
+    values: dict[int, object] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)
+
+    def trim(self, sizes: Mapping[int, int]) -> None:
+        """Keep the newest values of known, small size; `sizes` are bytes by version, of new events."""
+        self.sizes.update((version, size) for version, size in sizes.items() if version in self.values)
+        small = [
+            version for version in self.values if self.sizes.get(version, BYTES_KEPT) <= VALUE_BYTES_KEPT
+        ]
+        kept = sorted(small)[-VALUES_KEPT:]
+        self.values = {version: self.values[version] for version in kept}
+        self.sizes = {version: self.sizes[version] for version in kept}
+
+    @property
+    def weight(self) -> int:
+        """Roughly how many bytes remembering this takes."""
+        return STATE_BYTES_GUESSED + sum(self.sizes.values())
+
+
+class Cache:
+    """Least recently used states and definitions. An entry counts only if the head agrees with it."""
+
+    def __init__(self, byte_limit: int = BYTES_KEPT, definitions: int = DEFINITIONS_KEPT) -> None:
+        self._states: OrderedDict[int, tuple[Remembered, int]] = OrderedDict()
+        self._definitions: OrderedDict[bytes, Definition] = OrderedDict()
+        self._byte_limit = byte_limit
+        self._bytes = 0
+        self._definition_limit = definitions
+
+    def take(self, execution_id: int) -> Remembered | None:
+        """Hand over an entry: it is out of the cache until a commit keeps it again."""
+        entry = self._states.pop(execution_id, None)
+        if entry is None:
+            return None
+        self._bytes -= entry[1]
+        return entry[0]
+
+    def keep(self, remembered: Remembered, sizes: Mapping[int, int]) -> None:
+        """Remember a state whose transaction has committed; ended executions are forgotten."""
+        if remembered.state.is_ended:
+            return
+        remembered.trim(sizes)
+        weight = remembered.weight
+        self._states[remembered.state.execution_id] = (remembered, weight)
+        self._bytes += weight
+        while self._bytes > self._byte_limit:
+            self._bytes -= self._states.popitem(last=False)[1][1]
+
+    def definition(self, definition_hash: bytes) -> Definition | None:
+        """A compiled definition, if it is remembered."""
+        found = self._definitions.get(definition_hash)
+        if found is not None:
+            self._definitions.move_to_end(definition_hash)
+        return found
+
+    def keep_definitions(self, definitions: Iterable[Definition]) -> None:
+        """Remember compiled definitions; they never change."""
+        for definition in definitions:
+            self._definitions[definition.hash] = definition
+            if len(self._definitions) > self._definition_limit:
+                self._definitions.popitem(last=False)

@@ -1,0 +1,241 @@
+"""Commands: claim, extend, settle, release. Only settling touches the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+
+from engine.domain.admit import Admission, Origin, rejected
+from engine.domain.events import NewEvent, iso
+from engine.domain.ids import derive_id
+from engine.domain.vocabulary import EVENT_STATUS, EventType
+from engine.write.executions import engine_event
+from engine.write.requests import Request
+from engine.write.store import columns
+from engine.write.writer import Appender
+from sql import queries
+
+SQL = queries.load("commands")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A command in a worker's hands until `leased_until`; `input` is JSON, `timeout` seconds."""
+
+    command_id: int
+    execution_id: int
+    step: str
+    item: int | None
+    attempt: int
+    tool: str
+    input: bytes
+    lease_token: int
+    leased_until: datetime
+    deadline: datetime
+    timeout: float
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A worker's proof that it holds a command."""
+
+    command_id: int
+    lease_token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of an attempt: an output, or an error `{code, message, ...}`."""
+
+    lease: Lease
+    succeeded: bool
+    value: object
+    execution_id: int | None = None
+    started_at: str | None = None
+
+
+@dataclass(slots=True)
+class Settled:
+    """The verdict on each result, in order, and the new version of each execution."""
+
+    verdicts: list[Admission] = field(default_factory=list)
+    versions: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Beat:
+    """What a heartbeat found: leases extended, commands closed meanwhile, leases no longer held."""
+
+    extended: list[int] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+
+
+async def claim(
+    connection: asyncpg.Connection,
+    *,
+    worker_id: str,
+    pool: str,
+    limit: int,
+    lease_seconds: float,
+    tools: Sequence[str] | None = None,
+) -> list[Claimed]:
+    """Up to `limit` due commands of a pool, highest priority and longest due first."""
+    rows = await connection.fetch(
+        SQL.claim, pool, worker_id, limit, lease_seconds, None if tools is None else list(tools)
+    )
+    rows.sort(key=lambda row: (-row["priority"], row["available_at"], row["command_id"]))
+    return [
+        Claimed(
+            command_id=row["command_id"],
+            execution_id=row["execution_id"],
+            step=row["step"],
+            item=row["item"],
+            attempt=row["attempt"],
+            tool=row["tool"],
+            input=row["input"].encode(),
+            lease_token=row["lease_token"],
+            leased_until=row["leased_until"],
+            deadline=row["deadline"],
+            timeout=row["timeout_seconds"],
+            traceparent=row["traceparent"],
+        )
+        for row in rows
+    ]
+
+
+async def settle(
+    connection: asyncpg.Connection, appender: Appender, worker_id: str, results: Sequence[Result]
+) -> Settled:
+    """Record results; each is judged on its own and a late one is recorded as late."""
+    settled = Settled()
+    owners = await _executions_of(connection, results)
+    requests = []
+    for result in results:
+        execution_id = owners.get(result.lease.command_id)
+        if execution_id is not None:
+            event = _result_event(worker_id, result)
+            requests.append(Request(execution_id=execution_id, events=(event,)))
+    outcomes = iter(await appender.submit_all(requests))
+    for result in results:
+        if result.lease.command_id not in owners:
+            settled.verdicts.append(rejected("unknown_command", "there is no such command"))
+            continue
+        outcome = next(outcomes)
+        settled.verdicts += outcome.verdicts
+        version = settled.versions.get(outcome.execution_id, 0)
+        settled.versions[outcome.execution_id] = max(version, outcome.version)
+    return settled
+
+
+async def _executions_of(
+    connection: asyncpg.Connection, results: Sequence[Result]
+) -> Mapping[int, int]:
+    owners = {
+        result.lease.command_id: result.execution_id for result in results if result.execution_id is not None
+    }
+    unknown = [result.lease.command_id for result in results if result.lease.command_id not in owners]
+    if unknown:
+        rows = await connection.fetch(SQL.executions_of, unknown)
+        owners |= {row["command_id"]: row["execution_id"] for row in rows}
+    return owners
+
+
+def _result_event(worker_id: str, result: Result) -> NewEvent:
+    kind = EventType.COMMAND_COMPLETED if result.succeeded else EventType.COMMAND_FAILED
+    meta: dict[str, object] = {"worker_id": worker_id}
+    if result.started_at is not None:
+        meta["started_at"] = result.started_at
+    status = EVENT_STATUS[kind]
+    return NewEvent(
+        event_type=kind.value,
+        status=status,
+        payload={"status": status, "data": result.value},
+        meta=meta,
+        command_id=result.lease.command_id,
+        lease_token=result.lease.lease_token,
+    )
+
+
+async def extend(
+    connection: asyncpg.Connection, appender: Appender, leases: Sequence[Lease], lease_seconds: float
+) -> Beat:
+    """Extend leases; the first beat of an attempt records `command.claimed`."""
+    beat = Beat()
+    if not leases:
+        return beat
+    pairs = [(lease.command_id, lease.lease_token) for lease in leases]
+    rows = await connection.fetch(SQL.extend, *columns(pairs), lease_seconds)
+    beat.extended = [row["command_id"] for row in rows]
+    missing = [lease for lease in leases if lease.command_id not in set(beat.extended)]
+    if missing:
+        await _explain(connection, missing, beat)
+    first = [_claimed_request(row) for row in rows if row["first_beat"]]
+    if first:
+        await appender.submit_all(first)
+    return beat
+
+
+async def _explain(connection: asyncpg.Connection, missing: Sequence[Lease], beat: Beat) -> None:
+    rows = await connection.fetch(SQL.states, [lease.command_id for lease in missing])
+    found = {row["command_id"]: row for row in rows}
+    for lease in missing:
+        row = found.get(lease.command_id)
+        ours = row is not None and row["lease_token"] == lease.lease_token and row["state"] == "closed"
+        (beat.cancelled if ours else beat.lost).append(lease.command_id)
+
+
+def _claimed_request(row: asyncpg.Record) -> Request:
+    claimed_at = iso(row["claimed_at"])
+    event = NewEvent(
+        event_type=EventType.COMMAND_CLAIMED.value,
+        status=EVENT_STATUS[EventType.COMMAND_CLAIMED],
+        event_id=derive_id("claimed", row["command_id"], claimed_at),
+        step=row["step"],
+        item=row["item"],
+        attempt=row["attempt"],
+        command_id=row["command_id"],
+        payload={"worker_id": row["worker_id"], "claimed_at": claimed_at},
+    )
+    return Request(execution_id=row["execution_id"], events=(event,), origin=Origin.ENGINE)
+
+
+async def release(connection: asyncpg.Connection, leases: Sequence[Lease]) -> int:
+    """Hand commands back unfinished; returns how many were still held."""
+    if not leases:
+        return 0
+    pairs = [(lease.command_id, lease.lease_token) for lease in leases]
+    return len(await connection.fetch(SQL.release, *columns(pairs)))
+
+
+async def expired(connection: asyncpg.Connection, limit: int) -> list[Request]:
+    """Appends that expire leases which have run out; each is judged again under its head."""
+    rows = await connection.fetch(SQL.expired, limit)
+    return [
+        Request(
+            execution_id=row["execution_id"],
+            events=(engine_event(EventType.COMMAND_EXPIRED, None, command_id=row["command_id"]),),
+            origin=Origin.ENGINE,
+        )
+        for row in rows
+    ]
+
+
+async def pending_counts(
+    connection: asyncpg.Connection, pool: str | None = None
+) -> dict[str, dict[str, float | int | None]]:
+    """Per pool: `pending`, `in_flight`, `backlog` (both), `oldest_age_seconds`."""
+    rows = await connection.fetch(SQL.pending_counts, pool)
+    return {
+        row["pool"]: {
+            "pending": row["pending"],
+            "in_flight": row["in_flight"],
+            "backlog": row["pending"] + row["in_flight"],
+            "oldest_age_seconds": row["oldest_age_seconds"],
+        }
+        for row in rows
+    }

@@ -1,0 +1,154 @@
+"""Messages between executions: start a child, tell a parent, cascade a cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import asyncpg
+import orjson
+
+from engine.domain.admit import Origin
+from engine.domain.execution import Parent
+from engine.domain.ids import derive_id
+from engine.domain.vocabulary import EventType, ExecutionStatus
+from engine.errors import PlaylogError, Unavailable
+from engine.write.catalog import resolve
+from engine.write.executions import Definitions, StartOrder, engine_event, start_request
+from engine.write.requests import Delivery, Outcome, Request
+from engine.write.writer import Appender
+from sql import queries
+
+SQL = queries.load("deliveries")
+
+GIVE_UP_AFTER = 50
+
+
+async def due(connection: asyncpg.Connection, limit: int) -> list[Delivery]:
+    """Deliveries that nobody has carried out within a second."""
+    return [
+        Delivery(
+            delivery_id=row["delivery_id"],
+            target=row["target_execution_id"],
+            kind=row["kind"],
+            event_id=row["event_id"],
+            payload=orjson.loads(row["payload"]),
+        )
+        for row in await connection.fetch(SQL.due, limit)
+    ]
+
+
+async def carry_out(
+    connection: asyncpg.Connection,
+    appender: Appender,
+    definitions: Definitions,
+    deliveries: Sequence[Delivery],
+) -> int:
+    """Append each delivery to its target, which deletes its row; returns how many were carried out.
+
+    One that cannot be carried out now is postponed with a backoff, and never holds up the others.
+    """
+    done = 0
+    for delivery in deliveries:
+        request = await _request(connection, definitions, delivery)
+        try:
+            outcome = await appender.submit(request)
+        except Unavailable:
+            continue
+        if _was_refused(outcome):
+            await _postpone(connection, delivery)
+        else:
+            done += 1
+    return done
+
+
+def _was_refused(outcome: Outcome) -> bool:
+    return any(admission.code == "unknown_execution" for admission in outcome.verdicts)
+
+
+async def _postpone(connection: asyncpg.Connection, delivery: Delivery) -> None:
+    attempts = await connection.fetchval(SQL.postpone, delivery.delivery_id)
+    if attempts is not None and attempts >= GIVE_UP_AFTER:
+        await connection.execute(SQL.drop, delivery.delivery_id)
+
+
+async def _request(
+    connection: asyncpg.Connection, definitions: Definitions, delivery: Delivery
+) -> Request:
+    match delivery.kind:
+        case "start":
+            return await _start_child(connection, definitions, delivery)
+        case "cancel":
+            event = engine_event(
+                EventType.EXECUTION_CANCELLED, {"reason": "parent ended"}, event_id=delivery.event_id
+            )
+        case _:
+            event = engine_event(
+                EventType.CHILD_COMPLETED,
+                delivery.payload,
+                event_id=delivery.event_id,
+                step=str(delivery.payload["step"]),
+            )
+    return Request(
+        execution_id=delivery.target,
+        events=(event,),
+        origin=Origin.ENGINE,
+        delivery_id=delivery.delivery_id,
+    )
+
+
+async def _start_child(
+    connection: asyncpg.Connection, definitions: Definitions, delivery: Delivery
+) -> Request:
+    asked = delivery.payload
+    parent = _parent(asked["parent"])
+    try:
+        resolved = await resolve(connection, str(asked["playbook"]), _version(asked), definitions.hashes)
+        resolved = replace(resolved, execution_id=delivery.target)
+        order = StartOrder(
+            playbook=resolved.path, inputs=_inputs(asked), priority=_integer(asked.get("priority"))
+        )
+        request = start_request(definitions.of(resolved), resolved, order, parent)
+    except PlaylogError as error:
+        if isinstance(error, Unavailable):
+            raise
+        return _never_started(delivery, parent, error)
+    return replace(request, delivery_id=delivery.delivery_id)
+
+
+def _never_started(delivery: Delivery, parent: Parent, error: PlaylogError) -> Request:
+    event = engine_event(
+        EventType.CHILD_COMPLETED,
+        {
+            "execution_id": str(delivery.target),
+            "status": ExecutionStatus.FAILED.value,
+            "error": {"code": "child_failed", "message": error.detail, "details": {"code": error.code}},
+        },
+        event_id=derive_id("child_ended", delivery.target),
+        step=parent.step,
+    )
+    return Request(
+        execution_id=parent.execution_id,
+        events=(event,),
+        origin=Origin.ENGINE,
+        delivery_id=delivery.delivery_id,
+    )
+
+
+def _parent(stored: object) -> Parent:
+    if not isinstance(stored, dict):
+        raise TypeError("a start delivery names its parent")
+    return Parent(int(stored["execution_id"]), stored["step"], stored["depth"])
+
+
+def _version(asked: dict[str, object]) -> int | None:
+    return _integer(asked.get("version"))
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _inputs(asked: dict[str, object]) -> dict[str, object]:
+    inputs = asked.get("inputs")
+    return inputs if isinstance(inputs, dict) else {}

@@ -1,0 +1,219 @@
+"""Commands on executions: start, signal, cancel. Each is one append."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import blake2b
+
+import asyncpg
+import orjson
+
+from engine.domain.admit import Admission, Origin, Verdict
+from engine.domain.definition import Definition
+from engine.domain.events import NewEvent, iso
+from engine.domain.execution import Parent
+from engine.domain.ids import derive_id
+from engine.domain.vocabulary import EVENT_STATUS, EventType
+from engine.errors import Busy, Conflict, Invalid, NotFound, PlaylogError
+from engine.language import compile_definition
+from engine.language.inputs import check_inputs
+from engine.write.catalog import Resolved, resolve
+from engine.write.requests import Key, NewHead, Outcome, Request
+from engine.write.writer import Appender
+
+DEFINITIONS_KEPT = 200
+EXECUTION_KEY_SCOPE = "key"
+START_SCOPE = "start"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOrder:
+    """What a caller asks to run. `deadline` in seconds; `key` names the execution, unique for ever;
+    `idempotency_key` makes the request repeatable.
+    """
+
+    playbook: str
+    version: int | None = None
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    key: str | None = None
+    idempotency_key: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    deadline: float | None = None
+    priority: int | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an execution stands after a write; `created` says whether this call started it."""
+
+    execution_id: int
+    version: int
+    status: str
+    created: bool = False
+
+
+class Definitions:
+    """Compiled definitions by hash, for checking inputs before an execution is started."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, Definition] = OrderedDict()
+
+    @property
+    def hashes(self) -> list[bytes]:
+        """The hashes whose canonical form need not be read again."""
+        return list(self._known)
+
+    def of(self, resolved: Resolved) -> Definition:
+        """The compiled definition of a resolved version."""
+        if resolved.canonical is not None:
+            self._known[resolved.definition_hash] = compile_definition(resolved.canonical)
+            if len(self._known) > DEFINITIONS_KEPT:
+                self._known.popitem(last=False)
+        return self._known[resolved.definition_hash]
+
+
+async def start(
+    connection: asyncpg.Connection, appender: Appender, definitions: Definitions, order: StartOrder
+) -> Standing:
+    """Start an execution; the same key with the same order answers the first one's execution.
+
+    Raises `NotFound` (unknown playbook), `Conflict` (paused, or the key with another order), `Invalid`
+    (inputs against their schema, or the Idempotency-Key with another order).
+    """
+    resolved = await resolve(connection, order.playbook, order.version, definitions.hashes)
+    request = start_request(definitions.of(resolved), resolved, order)
+    outcome = await appender.submit(request)
+    if outcome.known is None:
+        return Standing(outcome.execution_id, outcome.version, outcome.status, created=True)
+    known = outcome.known
+    if not known.same_request:
+        if known.scope == EXECUTION_KEY_SCOPE:
+            raise Conflict("the key names an execution of another order", code="key")
+        raise Invalid("the Idempotency-Key was used with another body", code="idempotency_key")
+    return Standing(known.execution_id, known.version, known.status)
+
+
+def start_request(
+    definition: Definition, resolved: Resolved, order: StartOrder, parent: Parent | None = None
+) -> Request:
+    """The append that starts an execution; raises `Invalid` for inputs against their schema."""
+    inputs = check_inputs(definition, order.inputs)
+    seconds = definition.deadline if order.deadline is None else order.deadline
+    deadline = resolved.moment + timedelta(seconds=seconds)
+    priority = definition.priority if order.priority is None else order.priority
+    payload: dict[str, object] = {
+        "playbook": resolved.path,
+        "playbook_version": resolved.version,
+        "definition_hash": resolved.definition_hash.hex(),
+        "inputs": inputs,
+        "deadline": iso(deadline),
+        "pool": definition.pool,
+        "priority": priority,
+    }
+    if order.labels:
+        payload["labels"] = dict(order.labels)
+    if order.key is not None:
+        payload["key"] = order.key
+    if parent is not None:
+        payload["parent"] = {
+            "execution_id": str(parent.execution_id),
+            "step": parent.step,
+            "depth": parent.depth,
+        }
+    return Request(
+        execution_id=resolved.execution_id,
+        events=(
+            engine_event(
+                EventType.EXECUTION_STARTED,
+                payload,
+                event_id=derive_id("started", resolved.execution_id),
+                traceparent=order.traceparent,
+            ),
+        ),
+        origin=Origin.ENGINE,
+        head=NewHead(
+            definition_hash=resolved.definition_hash,
+            path=resolved.path,
+            playbook_version=resolved.version,
+            parent_id=None if parent is None else parent.execution_id,
+            pool=definition.pool,
+            priority=priority,
+            deadline=deadline,
+        ),
+        keys=_keys(order),
+    )
+
+
+def _keys(order: StartOrder) -> tuple[Key, ...]:
+    asked = [order.playbook, order.version, order.inputs, order.labels, order.deadline, order.priority]
+    body = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+    request_hash = blake2b(body, digest_size=16).digest()
+    keys = []
+    if order.key is not None:
+        keys.append(Key(EXECUTION_KEY_SCOPE, order.key, request_hash))
+    if order.idempotency_key is not None:
+        keys.append(Key(START_SCOPE, order.idempotency_key, request_hash))
+    return tuple(keys)
+
+
+async def signal(
+    appender: Appender, execution_id: int, name: str, data: object, idempotency_key: str | None = None
+) -> Standing:
+    """Give an execution a signal; with an idempotency key a repetition changes nothing.
+
+    Raises `NotFound`, `Conflict` (ended, or the key with another body) and `Busy` (mailbox full).
+    """
+    event_id = None if idempotency_key is None else derive_id("signal", execution_id, idempotency_key)
+    event = engine_event(EventType.SIGNAL_RECEIVED, {"name": name, "data": data}, event_id=event_id)
+    return await _one(appender, execution_id, event)
+
+
+async def cancel(appender: Appender, execution_id: int, reason: str | None = None) -> Standing:
+    """End an execution at once; repeated, it answers the same. Raises `NotFound`, `Conflict` (ended)."""
+    event = engine_event(EventType.EXECUTION_CANCELLED, {"reason": reason})
+    return await _one(appender, execution_id, event)
+
+
+def engine_event(
+    kind: EventType,
+    payload: object,
+    *,
+    event_id: int | None = None,
+    step: str | None = None,
+    command_id: int | None = None,
+    traceparent: str | None = None,
+) -> NewEvent:
+    """An event that a function of the engine sends, with the status its type has."""
+    return NewEvent(
+        event_type=kind.value,
+        status=EVENT_STATUS[kind],
+        payload=payload,
+        event_id=event_id,
+        step=step,
+        command_id=command_id,
+        traceparent=traceparent,
+    )
+
+
+async def _one(appender: Appender, execution_id: int, event: NewEvent) -> Standing:
+    request = Request(execution_id=execution_id, events=(event,), origin=Origin.ENGINE)
+    outcome: Outcome = await appender.submit(request)
+    admission = outcome.verdicts[0]
+    if admission.verdict is Verdict.REJECTED:
+        raise refusal(admission)
+    return Standing(outcome.execution_id, outcome.version, outcome.status)
+
+
+def refusal(admission: Admission) -> PlaylogError:
+    """The error of a single rejected event."""
+    match admission.code:
+        case "unknown_execution":
+            return NotFound(admission.detail, code=admission.code)
+        case "mailbox_full":
+            return Busy(admission.detail, code=admission.code, retry_after=10)
+        case _:
+            return Conflict(admission.detail, code=admission.code)

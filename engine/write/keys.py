@@ -1,0 +1,70 @@
+"""Idempotency keys inside the append: the first request with a key wins, later ones learn its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from engine.write.requests import Key, Known, Outcome, Request
+from engine.write.store import columns
+from sql import queries
+
+SQL = queries.load("append")
+
+Pending = list[tuple[Request, Outcome]]
+Pair = tuple[str, str]
+
+
+async def claim_keys(connection: asyncpg.Connection, pending: Pending) -> Pending:
+    """Claim the keys of a group, in order; return the requests that may go on.
+
+    The others get `outcome.known`. No two requests of a group may carry the same key.
+    """
+    claims = sorted(
+        (key.scope, key.key, key.request_hash, request.execution_id)
+        for request, _ in pending
+        for key in request.keys
+    )
+    if not claims:
+        return pending
+    won = {(row[0], row[1]) for row in await connection.fetch(SQL.claim_keys, *columns(claims))}
+    if len(won) < len(claims):
+        await _answer_losers(connection, pending, won)
+    return [(request, outcome) for request, outcome in pending if outcome.known is None]
+
+
+async def _answer_losers(connection: asyncpg.Connection, pending: Pending, won: set[Pair]) -> None:
+    lost = [
+        (outcome, key)
+        for request, outcome in pending
+        for key in request.keys
+        if (key.scope, key.key) not in won
+    ]
+    known = await _known(connection, [key for _, key in lost])
+    for outcome, key in lost:
+        outcome.known = outcome.known or known[key.scope, key.key]
+    needless = [
+        (key.scope, key.key)
+        for request, outcome in pending
+        if outcome.known is not None
+        for key in request.keys
+        if (key.scope, key.key) in won
+    ]
+    if needless:
+        await connection.execute(SQL.release_keys, *columns(needless))
+
+
+async def _known(connection: asyncpg.Connection, keys: Sequence[Key]) -> dict[Pair, Known]:
+    asked = {(key.scope, key.key): key.request_hash for key in keys}
+    rows = await connection.fetch(SQL.known_keys, *columns(list(asked)))
+    return {
+        (row["scope"], row["idempotency_key"]): Known(
+            scope=row["scope"],
+            execution_id=row["execution_id"],
+            version=row["version"] or 0,
+            status=row["status"] or "pending",
+            same_request=row["request_hash"] == asked[row["scope"], row["idempotency_key"]],
+        )
+        for row in rows
+    }

@@ -1,0 +1,95 @@
+"""What is asked of an append, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from engine.domain.admit import Admission, Origin, Verdict
+from engine.domain.events import NewEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewHead:
+    """The head of an execution that its first event starts."""
+
+    definition_hash: bytes
+    path: str
+    playbook_version: int
+    parent_id: int | None
+    pool: str
+    priority: int
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A caller's idempotency key: the first request with it wins, later ones get its answer."""
+
+    scope: str
+    key: str
+    request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Events for one execution, to be judged and recorded in order.
+
+    `head` starts the execution. `keys` are claimed in the same transaction. `delivery_id` is the row
+    that this request carries out and deletes.
+    """
+
+    execution_id: int
+    events: tuple[NewEvent, ...]
+    origin: Origin = Origin.OUTSIDE
+    head: NewHead | None = None
+    keys: tuple[Key, ...] = ()
+    delivery_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An earlier request had the same key: what it started, and whether it asked for the same."""
+
+    scope: str
+    execution_id: int
+    version: int
+    status: str
+    same_request: bool
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The committed answer to a request: one verdict an event, then where the execution stands."""
+
+    execution_id: int
+    verdicts: list[Admission] = field(default_factory=list)
+    version: int = 0
+    status: str = ""
+    known: Known | None = None
+
+    def count(self, verdict: Verdict) -> int:
+        """How many events of the request got this verdict."""
+        return sum(admission.verdict is verdict for admission in self.verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A stored message to another execution."""
+
+    delivery_id: int
+    target: int
+    kind: str
+    event_id: int
+    payload: dict[str, object]
+
+
+@dataclass(slots=True)
+class Committed:
+    """What one transaction changed, for those who wake others after its commit."""
+
+    versions: dict[int, int] = field(default_factory=dict)
+    ended: list[int] = field(default_factory=list)
+    pools: dict[str, int] = field(default_factory=dict)
+    shards: set[int] = field(default_factory=set)
+    deliveries: list[Delivery] = field(default_factory=list)

@@ -1,0 +1,121 @@
+"""One execution inside one append: judge its events, record them, decide; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from engine.domain.admit import Admission, CommandFact, Verdict, admit, rejected
+from engine.domain.advance import Progress, advance, record
+from engine.domain.definition import Definition
+from engine.domain.events import NewEvent, RecordedEvent, content_hash
+from engine.domain.execution import Execution
+from engine.domain.ids import derive_id, settled_event_id
+from engine.domain.scope import Lacking, Supply
+from engine.domain.vocabulary import EventType
+from engine.write.cache import Remembered
+from engine.write.requests import NewHead, Outcome, Request
+
+SETTLING = frozenset({EventType.COMMAND_COMPLETED.value, EventType.COMMAND_FAILED.value})
+
+
+@dataclass(slots=True, kw_only=True)
+class Stream:
+    """An execution's part of a transaction. `known` maps recorded event ids to their content hash."""
+
+    execution_id: int
+    requests: list[tuple[Request, Outcome]]
+    remembered: Remembered
+    supply: Supply = field(init=False)
+    head: NewHead | None = None
+    definition: Definition | None = None
+    known: dict[int, bytes] = field(default_factory=dict)
+    facts: dict[int, CommandFact] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Progress)
+    hashes: list[bytes] = field(default_factory=list)
+    sizes: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Execution:
+        """The state under the head's lock."""
+        return self.remembered.state
+
+    def work(self) -> Iterator[Lacking]:
+        """Judge, record and decide event by event, so that any split of a batch gives the same log.
+
+        Yields what deciding lacks; the caller supplies it and goes on.
+        """
+        for request, outcome in self.requests:
+            for event in request.events:
+                outcome.verdicts.append(self._enter(request, event))
+                yield from self._advance()
+
+    def _enter(self, request: Request, event: NewEvent) -> Admission:
+        command = None if event.command_id is None else self.facts.get(event.command_id)
+        event = enriched(event, command)
+        if event.event_id is not None and event.event_id in self.known:
+            repeated = self._repeated(event)
+            if repeated is not None:
+                return repeated
+        admission = admit(self.state, event, request.origin, self.supply.now, command)
+        self.progress.effects += admission.effects
+        if admission.event is None:
+            return admission
+        if admission.event.event_id in self.known:
+            return Admission(Verdict.DUPLICATE)
+        self._record(admission.event)
+        return admission
+
+    def _repeated(self, event: NewEvent) -> Admission | None:
+        if self.known[event.event_id or 0] == content_hash(event):
+            return Admission(Verdict.DUPLICATE)
+        if event.event_type in SETTLING:
+            return None
+        return rejected("conflict", "the event id is recorded with another content")
+
+    def _record(self, event: NewEvent) -> None:
+        recorded = record(self.state, event, self.supply, self.progress)
+        self._remember(recorded)
+
+    def _remember(self, recorded: RecordedEvent) -> None:
+        hashed = content_hash(recorded)
+        self.hashes.append(hashed)
+        self.known[recorded.event_id] = hashed
+
+    def _advance(self) -> Iterator[Lacking]:
+        while True:
+            try:
+                advance(self.state, self.definition, self.supply, self.progress)
+            except Lacking as lacking:
+                yield lacking
+            else:
+                break
+        for recorded in self.progress.events[len(self.hashes) :]:
+            self._remember(recorded)
+
+
+def enriched(event: NewEvent, command: CommandFact | None) -> NewEvent:
+    """A settling event with the step of its command and the one id its outcome can have."""
+    if event.event_type not in SETTLING or event.command_id is None:
+        return event
+    event = replace(event, event_id=settled_event_id(event.command_id))
+    if command is None:
+        return event
+    return replace(event, step=command.step, attempt=command.attempt, item=command.item)
+
+
+def ids_to_probe(event: NewEvent) -> list[int]:
+    """The event ids whose presence in the log decides whether this event is a repeat."""
+    if event.event_type in SETTLING and event.command_id is not None:
+        ids = [settled_event_id(event.command_id)]
+        if event.lease_token is not None:
+            ids.append(derive_id("late", event.command_id, event.lease_token))
+        return ids
+    return [] if event.event_id is None else [event.event_id]
+
+
+def needs_probe(event: NewEvent, state: Execution) -> bool:
+    """Whether the state alone cannot tell that the event is new."""
+    if event.event_type in SETTLING:
+        return event.command_id not in state.commands
+    return state.version > 0

@@ -1,0 +1,45 @@
+"""Timers: what is due, as appends that are judged under the head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from engine.domain.admit import Origin
+from engine.domain.decide import EXECUTION_TIMER
+from engine.domain.ids import derive_id
+from engine.domain.vocabulary import EventType
+from engine.write.executions import engine_event
+from engine.write.requests import Request
+from sql import queries
+
+SQL = queries.load("timers")
+
+
+async def due(connection: asyncpg.Connection, limit: int) -> list[Request]:
+    """Appends for timers that are due, longest due first."""
+    return [_fired(row, row["timer_key"], row["due_at"]) for row in await connection.fetch(SQL.due, limit)]
+
+
+async def overdue(connection: asyncpg.Connection, execution_ids: Sequence[int]) -> list[Request]:
+    """Appends for those of these live executions whose deadline has passed."""
+    rows = await connection.fetch(SQL.overdue_executions, list(execution_ids))
+    return [_fired(row, EXECUTION_TIMER, row["deadline"]) for row in rows]
+
+
+async def forget(connection: asyncpg.Connection, request: Request) -> None:
+    """Drop the timer of an execution that does not exist."""
+    payload = request.events[0].payload
+    key = payload["timer"] if isinstance(payload, dict) else ""
+    await connection.execute(SQL.forget, request.execution_id, key)
+
+
+def _fired(row: asyncpg.Record, key: str, due_at: object) -> Request:
+    execution_id = row["execution_id"]
+    event = engine_event(
+        EventType.TIMER_FIRED,
+        {"timer": key},
+        event_id=derive_id("timer", execution_id, key, str(due_at)),
+    )
+    return Request(execution_id=execution_id, events=(event,), origin=Origin.ENGINE)

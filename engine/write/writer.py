@@ -1,0 +1,202 @@
+"""Group commit: a writer serves in one transaction what queued up while its last COMMIT ran."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from engine.errors import Busy, PlaylogError, Unavailable, UnknownOutcome, from_sqlstate
+from engine.write.append import Context, append
+from engine.write.requests import Committed, Outcome, Request
+
+GROUP_REQUESTS = 256
+GROUP_EVENTS = 5_000
+QUEUE_REQUESTS = 10_000
+RETRY_AFTER_SECONDS = 1
+
+Connect = Callable[[], Awaitable[asyncpg.Connection]]
+Announce = Callable[[Committed], None]
+
+LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError, TimeoutError, OSError)
+TRANSIENT_CLASSES = frozenset({"08", "40", "53", "55", "57"})
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A queued request and the future its caller waits on."""
+
+    request: Request
+    answer: asyncio.Future[Outcome]
+
+
+@dataclass(slots=True)
+class Writer:
+    """One connection, one queue and one part of the state cache.
+
+    `announce` is called after each COMMIT, before the answers are given; it must not block.
+    """
+
+    connect: Connect
+    announce: Announce
+    context: Context = field(default_factory=Context)
+    queue: deque[Ticket] = field(default_factory=deque)
+    filled: asyncio.Event = field(default_factory=asyncio.Event)
+    connection: asyncpg.Connection | None = None
+
+    def put(self, ticket: Ticket) -> None:
+        """Queue a request; raises `Busy` when the bounded queue is full."""
+        if len(self.queue) >= QUEUE_REQUESTS:
+            raise Busy("the append queue is full", retry_after=RETRY_AFTER_SECONDS)
+        self.queue.append(ticket)
+        self.filled.set()
+
+    async def run(self) -> None:
+        """Serve the queue until cancelled; every ticket taken gets an answer or an error."""
+        try:
+            while True:
+                await self.filled.wait()
+                tickets = self._take()
+                if tickets:
+                    await self._serve(tickets)
+                if not self.queue:
+                    self.filled.clear()
+        finally:
+            self._refuse_queued()
+            await self._drop_connection()
+
+    def _take(self) -> list[Ticket]:
+        taken: list[Ticket] = []
+        postponed: list[Ticket] = []
+        events = 0
+        keys: set[tuple[str, str]] = set()
+        while self.queue and len(taken) < GROUP_REQUESTS and events < GROUP_EVENTS:
+            ticket = self.queue.popleft()
+            if ticket.answer.done():
+                continue
+            pairs = {(key.scope, key.key) for key in ticket.request.keys}
+            if pairs & keys:
+                postponed.append(ticket)
+                continue
+            keys |= pairs
+            events += len(ticket.request.events)
+            taken.append(ticket)
+        self.queue.extendleft(reversed(postponed))
+        return taken
+
+    async def _serve(self, tickets: Sequence[Ticket]) -> None:
+        try:
+            outcomes, committed = await self._append_twice(tickets)
+        except asyncio.CancelledError:
+            _fail(tickets, UnknownOutcome("the process is stopping"))
+            raise
+        except PlaylogError as error:
+            await self._bisect(tickets, error, alone=error.status < Unavailable.status)
+        except asyncpg.PostgresError as error:
+            transient = (error.sqlstate or "")[:2] in TRANSIENT_CLASSES
+            mapped = from_sqlstate(error.sqlstate, getattr(error, "constraint_name", None))
+            await self._bisect(tickets, mapped, alone=not transient)
+        except Exception as error:  # noqa: BLE001  # one bad request must not take the others along
+            await self._bisect(tickets, error, alone=True)
+        else:
+            self.announce(committed)
+            for ticket, outcome in zip(tickets, outcomes, strict=True):
+                if not ticket.answer.done():
+                    ticket.answer.set_result(outcome)
+
+    async def _bisect(self, tickets: Sequence[Ticket], error: Exception, *, alone: bool) -> None:
+        """Serve the halves apart until the request at fault stands alone with its error."""
+        if not alone or len(tickets) == 1:
+            _fail(tickets, error)
+            return
+        middle = len(tickets) // 2
+        await self._serve(tickets[:middle])
+        await self._serve(tickets[middle:])
+
+    async def _append_twice(self, tickets: Sequence[Ticket]) -> tuple[list[Outcome], Committed]:
+        """Append; after a lost connection once more with the same ids, for the commit may have happened."""
+        requests = [ticket.request for ticket in tickets]
+        try:
+            return await append(await self._connected(), requests, self.context)
+        except LOST:
+            await self._drop_connection()
+        except asyncpg.UniqueViolationError as raced:
+            if raced.constraint_name != "execution_pk":
+                raise
+        try:
+            return await append(await self._connected(), requests, self.context)
+        except LOST as lost:
+            await self._drop_connection()
+            raise UnknownOutcome(retry_after=RETRY_AFTER_SECONDS) from lost
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self.connection is None or self.connection.is_closed():
+            self.connection = await self.connect()
+        return self.connection
+
+    async def _drop_connection(self) -> None:
+        if self.connection is not None:
+            self.connection.terminate()
+            self.connection = None
+
+    def _refuse_queued(self) -> None:
+        _fail(self.queue, Unavailable("the process is stopping", retry_after=RETRY_AFTER_SECONDS))
+        self.queue.clear()
+
+
+def _fail(tickets: Sequence[Ticket] | deque[Ticket], error: Exception) -> None:
+    for ticket in tickets:
+        if not ticket.answer.done():
+            ticket.answer.set_exception(error)
+
+
+class Appender:
+    """All writers of a process; an execution always goes to the same one."""
+
+    def __init__(self, connect: Connect, announce: Announce, writers: int) -> None:
+        self._writers = [Writer(connect, announce) for _ in range(writers)]
+
+    async def submit(self, request: Request) -> Outcome:
+        """Append one request; returns after its COMMIT.
+
+        Raises `Busy` when the queue is full, `UnknownOutcome` when the answer of the COMMIT was lost
+        twice, `Unavailable` when the database is away.
+        """
+        return (await self.submit_all([request]))[0]
+
+    async def submit_all(self, requests: Sequence[Request]) -> list[Outcome]:
+        """Append several requests, each on its own; the first error is raised after all have ended."""
+        loop = asyncio.get_running_loop()
+        answers = []
+        for request in requests:
+            ticket = Ticket(request, loop.create_future())
+            self._writers[request.execution_id % len(self._writers)].put(ticket)
+            answers.append(ticket.answer)
+        settled = await asyncio.gather(*answers, return_exceptions=True)
+        outcomes = [answer for answer in settled if isinstance(answer, Outcome)]
+        if len(outcomes) < len(settled):
+            raise next(answer for answer in settled if isinstance(answer, BaseException))
+        return outcomes
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for writer in self._writers:
+                tasks.create_task(writer.run())
+
+
+@contextlib.asynccontextmanager
+async def appending(connect: Connect, announce: Announce, writers: int = 2) -> AsyncIterator[Appender]:
+    """An appender that serves inside the block; what is queued when it ends is refused."""
+    appender = Appender(connect, announce, writers)
+    task = asyncio.create_task(appender.run())
+    try:
+        yield appender
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

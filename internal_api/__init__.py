@@ -1,0 +1,1 @@
+"""Token-gated HTTP for workers, system playbooks, autoscalers and operators."""

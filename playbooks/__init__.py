@@ -1,0 +1,1 @@
+"""The platform's own playbooks and the examples, packaged as files."""

@@ -1,0 +1,74 @@
+"""A small shop for `orders.yaml`: it is down for the first two requests of every day that is asked for.
+
+Run it with `python -m playbooks.examples.service --port 8099`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from datetime import date
+
+from aiohttp import web
+
+HOST = "127.0.0.1"
+PORT = 8099
+FAILURES = 2
+SUNDAY = 7
+
+_ASKED = web.AppKey("asked", Counter[str])
+_PUBLISHED = web.AppKey("published", list[object])
+
+
+def make_service() -> web.Application:
+    """Return the service: `GET /orders?day=`, `POST /publish`, `GET /published`; it keeps all in memory."""
+    app = web.Application()
+    app[_ASKED] = Counter()
+    app[_PUBLISHED] = []
+    app.add_routes(
+        [web.get("/orders", _orders), web.post("/publish", _publish), web.get("/published", _published)]
+    )
+    return app
+
+
+async def _orders(request: web.Request) -> web.Response:
+    day = request.query.get("day", "")
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return web.json_response({"error": "day must be a date"}, status=400)
+    request.app[_ASKED][day] += 1
+    if request.app[_ASKED][day] <= FAILURES:
+        return web.json_response({"error": "try again"}, status=503)
+    return web.json_response({"day": day, "orders": _orders_of(day)})
+
+
+def _orders_of(day: str) -> list[dict[str, object]]:
+    """Nothing is sold on Sundays."""
+    if date.fromisoformat(day).isoweekday() == SUNDAY:
+        return []
+    return [
+        {"item": "apple", "quantity": 12},
+        {"item": "bread", "quantity": 2},
+        {"item": "tea", "quantity": 1},
+    ]
+
+
+async def _publish(request: web.Request) -> web.Response:
+    request.app[_PUBLISHED].append(await request.json())
+    return web.json_response({"published": len(request.app[_PUBLISHED])}, status=201)
+
+
+async def _published(request: web.Request) -> web.Response:
+    return web.json_response(request.app[_PUBLISHED])
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description="The sample shop of the example playbooks.")
+    parser.add_argument("--port", type=int, default=PORT)
+    web.run_app(make_service(), host=HOST, port=parser.parse_args().port, print=None)
+
+
+if __name__ == "__main__":
+    main()

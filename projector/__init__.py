@@ -1,0 +1,1 @@
+"""Folds published events into snapshots."""

@@ -1,0 +1,1 @@
+"""Moves outbox messages to NATS JetStream."""

@@ -1,0 +1,1 @@
+"""Does everything that is due: timers, expired leases, old deliveries, the sweep."""

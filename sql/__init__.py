@@ -1,0 +1,1 @@
+"""Migrations, named queries and the small runner that applies them."""

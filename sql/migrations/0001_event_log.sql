@@ -1,0 +1,150 @@
+-- The event log, the heads of its streams and the identifiers.
+
+create schema if not exists playlog;
+
+create sequence playlog.id_sequence;
+
+create function playlog.new_ids(count integer) returns bigint[]
+language sql volatile
+as $$
+    select array_agg(
+        ((extract(epoch from clock_timestamp()) * 1000)::bigint - 1704067200000) << 22
+        | (nextval('playlog.id_sequence') & 4194303)
+    )
+    from generate_series(1, count)
+$$;
+comment on function playlog.new_ids is
+    '63-bit, time-ordered: milliseconds since 2024-01-01T00:00:00Z, then 22 bits of a sequence';
+
+create function playlog.first_id_at(moment timestamptz) returns bigint
+language sql immutable
+as $$ select ((extract(epoch from moment) * 1000)::bigint - 1704067200000) << 22 $$;
+comment on function playlog.first_id_at is 'the lowest identifier that can be given out at that moment';
+
+create table playlog.event (
+    execution_id bigint not null,
+    version integer not null,
+    event_id bigint not null,
+    event_type text not null,
+    step text,
+    attempt integer,
+    item integer,
+    status text not null,
+    payload json,
+    meta json,
+    content_hash bytea not null,
+    command_id bigint,
+    causation_id bigint,
+    traceparent text,
+    created_at timestamptz not null,
+    recorded_at timestamptz not null,
+    constraint event_pk primary key (execution_id, version),
+    constraint event_event_id_key unique (execution_id, event_id),
+    constraint event_version_positive check (version >= 1),
+    constraint event_type_length check (length(event_type) between 1 and 128),
+    constraint event_content_hash_length check (octet_length(content_hash) = 16)
+) partition by range (execution_id);
+comment on table playlog.event is 'the event log: append-only, one stream an execution, versions 1, 2, 3 ... without gaps';
+
+create function playlog.refuse_change() returns trigger
+language plpgsql
+as $$
+begin
+    raise exception 'playlog.% is append-only: % is refused', tg_table_name, tg_op
+        using errcode = 'insufficient_privilege';
+end
+$$;
+
+create trigger event_append_only before update or delete on playlog.event
+    for each row execute function playlog.refuse_change();
+create trigger event_no_truncate before truncate on playlog.event
+    for each statement execute function playlog.refuse_change();
+
+create table playlog.execution (
+    execution_id bigint not null,
+    version integer not null,
+    last_event_id bigint,
+    recorded_at timestamptz not null,
+    status text not null,
+    definition_hash bytea,
+    path text,
+    playbook_version integer,
+    parent_id bigint,
+    pool text,
+    priority smallint not null default 0,
+    deadline timestamptz,
+    ended_at timestamptz,
+    constraint execution_pk primary key (execution_id),
+    constraint execution_version_not_negative check (version >= 0),
+    constraint execution_definition_hash_length check (octet_length(definition_hash) = 32)
+) with (fillfactor = 70);
+comment on table playlog.execution is
+    'the head of each stream, locked by every append; a head without a definition is foreign';
+create index execution_live on playlog.execution (execution_id) where ended_at is null;
+create index execution_ended on playlog.execution (ended_at) where ended_at is not null;
+
+create table playlog.payload (
+    execution_id bigint not null,
+    sha256 bytea not null,
+    bytes integer not null,
+    body bytea not null,
+    created_at timestamptz not null default clock_timestamp(),
+    constraint payload_pk primary key (execution_id, sha256),
+    constraint payload_sha256_length check (octet_length(sha256) = 32),
+    constraint payload_size check (bytes between 0 and 16777216)
+) partition by range (execution_id);
+comment on table playlog.payload is 'values too large for an event, addressed by their hash';
+
+create table playlog.step_log (
+    execution_id bigint not null,
+    command_id bigint not null,
+    seq integer not null,
+    step text not null,
+    attempt integer not null,
+    stream text not null,
+    line text not null,
+    logged_at timestamptz not null,
+    constraint step_log_pk primary key (execution_id, command_id, seq),
+    constraint step_log_stream check (stream in ('stdout', 'stderr', 'log'))
+) partition by range (execution_id);
+comment on table playlog.step_log is 'lines written by tools, idempotent by command and sequence';
+
+create function playlog.add_partition(parent text, suffix text, low bigint, high bigint) returns void
+language plpgsql
+as $$
+declare
+    leaf text := parent || '_' || suffix;
+begin
+    execute format('create table playlog.%I (like playlog.%I including all)', leaf, parent);
+    execute format(
+        'alter table playlog.%I add constraint %I check (execution_id >= %s and execution_id < %s)',
+        leaf, leaf || '_bounds', low, high);
+    execute format(
+        'alter table playlog.%I attach partition playlog.%I for values from (%s) to (%s)',
+        parent, leaf, low, high);
+    execute format('alter table playlog.%I drop constraint %I', leaf, leaf || '_bounds');
+end
+$$;
+comment on function playlog.add_partition is
+    'one partition [low, high) of event, payload or step_log; the check spares the scan under the lock';
+
+do $$
+declare
+    parent text;
+    month timestamptz;
+begin
+    foreach parent in array array['event', 'payload', 'step_log'] loop
+        month := date_trunc('month', clock_timestamp(), 'UTC');
+        execute format(
+            'create table playlog.%I partition of playlog.%I for values from (minvalue) to (%s)',
+            parent || '_low', parent, playlog.first_id_at(month));
+        for ahead in 0..2 loop
+            perform playlog.add_partition(
+                parent,
+                to_char((month + make_interval(months => ahead)) at time zone 'UTC', 'YYYYMM'),
+                playlog.first_id_at(month + make_interval(months => ahead)),
+                playlog.first_id_at(month + make_interval(months => ahead + 1)));
+        end loop;
+    end loop;
+end
+$$;

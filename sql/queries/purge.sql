@@ -1,0 +1,23 @@
+-- name: runtime
+-- Processes and workers that have not been seen for a while.
+delete from playlog.runtime
+where runtime_id in (
+    select runtime_id from playlog.runtime
+    where seen_at < clock_timestamp() - make_interval(mins => $1)
+    limit $2
+    for update skip locked
+)
+
+-- name: count_runtime
+-- How many processes and workers a purge would remove.
+select count(*) from playlog.runtime where seen_at < clock_timestamp() - make_interval(mins => $1)
+
+-- name: idempotency
+-- Answers of requests whose repetition nobody expects any more; callers' own keys live with their execution.
+delete from playlog.idempotency
+where (scope, idempotency_key) in (
+    select scope, idempotency_key from playlog.idempotency
+    where created_at < clock_timestamp() - make_interval(days => $1) and scope <> 'key'
+    limit $2
+    for update skip locked
+)

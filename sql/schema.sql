@@ -1,0 +1,418 @@
+-- The schema as the migrations leave it; written by `make schema`, never by hand.
+
+create sequence playlog.id_sequence;
+
+create table playlog.audit (
+    audit_id bigint not null generated always as identity,
+    actor text not null,
+    action text not null,
+    subject text not null,
+    detail json,
+    at timestamp with time zone not null default clock_timestamp(),
+    constraint audit_pk PRIMARY KEY (audit_id)
+);
+
+create table playlog.background_pass (
+    name text not null,
+    cursor_id bigint not null default 0,
+    finished_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
+    constraint background_pass_pk PRIMARY KEY (name)
+);
+comment on table playlog.background_pass is 'where the sweep and other paged passes go on';
+
+create table playlog.command (
+    command_id bigint not null,
+    execution_id bigint not null,
+    step text not null,
+    item integer,
+    attempt integer not null,
+    tool text not null,
+    pool text not null,
+    priority smallint not null default 0,
+    state text not null default 'pending'::text,
+    input json not null,
+    timeout_seconds double precision not null,
+    available_at timestamp with time zone not null,
+    deadline timestamp with time zone,
+    lease_token bigint,
+    leased_until timestamp with time zone,
+    worker_id text,
+    claimed_at timestamp with time zone,
+    announced_at timestamp with time zone,
+    closed_at timestamp with time zone,
+    traceparent text,
+    constraint command_lease CHECK (((state <> 'claimed'::text) OR ((lease_token IS NOT NULL) AND (leased_until IS NOT NULL) AND (deadline IS NOT NULL)))),
+    constraint command_pk PRIMARY KEY (command_id),
+    constraint command_state CHECK ((state = ANY (ARRAY['pending'::text, 'claimed'::text, 'held'::text, 'closed'::text])))
+) with (fillfactor=70);
+comment on column playlog.command.announced_at is 'when the first heartbeat recorded the claim in the log';
+comment on column playlog.command.deadline is 'end of the attempt, counted from its claim; no lease goes beyond it';
+CREATE INDEX command_claimable ON playlog.command USING btree (pool, priority DESC, available_at, command_id) WHERE (state = 'pending'::text);
+CREATE INDEX command_closed ON playlog.command USING btree (closed_at) WHERE (state = 'closed'::text);
+CREATE INDEX command_leased ON playlog.command USING btree (leased_until) WHERE (state = 'claimed'::text);
+CREATE INDEX command_open ON playlog.command USING btree (execution_id) WHERE (state <> 'closed'::text);
+
+create table playlog.concurrency (
+    concurrency_key text not null,
+    command_id bigint not null,
+    execution_id bigint not null,
+    limit_of integer not null,
+    taken_at timestamp with time zone not null default clock_timestamp(),
+    constraint concurrency_limit_positive CHECK ((limit_of >= 1)),
+    constraint concurrency_pk PRIMARY KEY (concurrency_key, command_id)
+);
+CREATE INDEX concurrency_execution ON playlog.concurrency USING btree (execution_id);
+
+create table playlog.definition (
+    definition_hash bytea not null,
+    canonical json not null,
+    created_at timestamp with time zone not null default clock_timestamp(),
+    constraint definition_hash_length CHECK ((octet_length(definition_hash) = 32)),
+    constraint definition_pk PRIMARY KEY (definition_hash)
+);
+comment on table playlog.definition is 'canonical definitions, addressed by the SHA-256 of their bytes';
+
+create table playlog.delivery (
+    delivery_id bigint not null generated always as identity,
+    target_execution_id bigint not null,
+    kind text not null,
+    event_id bigint not null,
+    payload json not null,
+    attempts integer not null default 0,
+    available_at timestamp with time zone not null default clock_timestamp(),
+    created_at timestamp with time zone not null default clock_timestamp(),
+    constraint delivery_pk PRIMARY KEY (delivery_id),
+    constraint delivery_target_event_key UNIQUE (target_execution_id, event_id)
+);
+comment on table playlog.delivery is 'messages of one execution to another, written in the deciding transaction';
+CREATE INDEX delivery_due ON playlog.delivery USING btree (available_at);
+
+create table playlog.event (
+    execution_id bigint not null,
+    version integer not null,
+    event_id bigint not null,
+    event_type text not null,
+    step text,
+    attempt integer,
+    item integer,
+    status text not null,
+    payload json,
+    meta json,
+    content_hash bytea not null,
+    command_id bigint,
+    causation_id bigint,
+    traceparent text,
+    created_at timestamp with time zone not null,
+    recorded_at timestamp with time zone not null,
+    constraint event_content_hash_length CHECK ((octet_length(content_hash) = 16)),
+    constraint event_event_id_key UNIQUE (execution_id, event_id),
+    constraint event_pk PRIMARY KEY (execution_id, version),
+    constraint event_type_length CHECK (((length(event_type) >= 1) AND (length(event_type) <= 128))),
+    constraint event_version_positive CHECK ((version >= 1))
+) partition by RANGE (execution_id);
+comment on table playlog.event is 'the event log: append-only, one stream an execution, versions 1, 2, 3 ... without gaps';
+-- partitions like event_YYYYMM: 3
+-- partitions like event_low: 1
+
+create table playlog.execution (
+    execution_id bigint not null,
+    version integer not null,
+    last_event_id bigint,
+    recorded_at timestamp with time zone not null,
+    status text not null,
+    definition_hash bytea,
+    path text,
+    playbook_version integer,
+    parent_id bigint,
+    pool text,
+    priority smallint not null default 0,
+    deadline timestamp with time zone,
+    ended_at timestamp with time zone,
+    constraint execution_definition_hash_length CHECK ((octet_length(definition_hash) = 32)),
+    constraint execution_pk PRIMARY KEY (execution_id),
+    constraint execution_version_not_negative CHECK ((version >= 0))
+) with (fillfactor=70);
+comment on table playlog.execution is 'the head of each stream, locked by every append; a head without a definition is foreign';
+CREATE INDEX execution_ended ON playlog.execution USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+CREATE INDEX execution_live ON playlog.execution USING btree (execution_id) WHERE (ended_at IS NULL);
+
+create table playlog.idempotency (
+    scope text not null,
+    idempotency_key text not null,
+    request_hash bytea not null,
+    execution_id bigint,
+    answer json,
+    created_at timestamp with time zone not null default clock_timestamp(),
+    constraint idempotency_hash_length CHECK ((octet_length(request_hash) = 16)),
+    constraint idempotency_pk PRIMARY KEY (scope, idempotency_key)
+);
+comment on table playlog.idempotency is 'first answers of requests with an Idempotency-Key, and callers'' own keys of executions';
+CREATE INDEX idempotency_created ON playlog.idempotency USING btree (created_at);
+
+create table playlog.incident (
+    incident_id bigint not null generated always as identity,
+    kind text not null,
+    execution_id bigint,
+    subject text not null,
+    detail text not null,
+    opened_at timestamp with time zone not null default clock_timestamp(),
+    seen_at timestamp with time zone not null default clock_timestamp(),
+    resolved_at timestamp with time zone,
+    constraint incident_pk PRIMARY KEY (incident_id)
+);
+CREATE UNIQUE INDEX incident_open ON playlog.incident USING btree (kind, subject) WHERE (resolved_at IS NULL);
+
+create table playlog.migration (
+    name text not null,
+    checksum text not null,
+    applied_at timestamp with time zone not null default clock_timestamp(),
+    constraint migration_checksum_length CHECK ((length(checksum) = 64)),
+    constraint migration_pk PRIMARY KEY (name)
+);
+comment on table playlog.migration is 'what was applied, with the sha256 of each file';
+
+create table playlog.outbox (
+    outbox_id bigint not null generated always as identity,
+    shard smallint not null,
+    execution_id bigint not null,
+    first_version integer not null,
+    last_version integer not null,
+    event_id bigint not null,
+    subject text not null,
+    payload text not null,
+    traceparent text,
+    attempts integer not null default 0,
+    available_at timestamp with time zone not null default clock_timestamp(),
+    lease_token bigint,
+    leased_until timestamp with time zone,
+    first_failed_at timestamp with time zone,
+    last_error text,
+    created_at timestamp with time zone not null default clock_timestamp(),
+    constraint outbox_lease CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
+    constraint outbox_pk PRIMARY KEY (outbox_id),
+    constraint outbox_versions CHECK (((last_version >= first_version) AND (first_version >= 1)))
+);
+comment on table playlog.outbox is 'messages waiting to be published; a published row is deleted';
+CREATE INDEX outbox_execution ON playlog.outbox USING btree (execution_id, outbox_id);
+CREATE INDEX outbox_shard ON playlog.outbox USING btree (shard, outbox_id);
+
+create table playlog.outbox_dead (
+    outbox_id bigint not null,
+    shard smallint not null,
+    execution_id bigint not null,
+    first_version integer not null,
+    last_version integer not null,
+    event_id bigint not null,
+    subject text not null,
+    payload text not null,
+    traceparent text,
+    attempts integer not null,
+    last_error text,
+    created_at timestamp with time zone not null,
+    died_at timestamp with time zone not null default clock_timestamp(),
+    constraint outbox_dead_pk PRIMARY KEY (outbox_id)
+);
+CREATE INDEX outbox_dead_execution ON playlog.outbox_dead USING btree (execution_id);
+
+create table playlog.payload (
+    execution_id bigint not null,
+    sha256 bytea not null,
+    bytes integer not null,
+    body bytea not null,
+    created_at timestamp with time zone not null default clock_timestamp(),
+    constraint payload_pk PRIMARY KEY (execution_id, sha256),
+    constraint payload_sha256_length CHECK ((octet_length(sha256) = 32)),
+    constraint payload_size CHECK (((bytes >= 0) AND (bytes <= 16777216)))
+) partition by RANGE (execution_id);
+comment on table playlog.payload is 'values too large for an event, addressed by their hash';
+-- partitions like payload_YYYYMM: 3
+-- partitions like payload_low: 1
+
+create table playlog.playbook (
+    path text not null,
+    latest_version integer not null,
+    paused boolean not null default false,
+    updated_at timestamp with time zone not null default clock_timestamp(),
+    constraint playbook_pk PRIMARY KEY (path)
+);
+
+create table playlog.playbook_version (
+    path text not null,
+    version integer not null,
+    definition_hash bytea not null,
+    source text not null,
+    description text,
+    owner text,
+    tags text[] not null default '{}'::text[],
+    created_at timestamp with time zone not null default clock_timestamp(),
+    constraint playbook_version_pk PRIMARY KEY (path, version)
+);
+CREATE INDEX playbook_version_definition_hash ON playlog.playbook_version USING btree (definition_hash);
+
+create table playlog.retention (
+    name text not null,
+    floor_id bigint not null default 0,
+    hold_reason text,
+    held_from bigint,
+    held_to bigint,
+    updated_at timestamp with time zone not null default clock_timestamp(),
+    constraint retention_pk PRIMARY KEY (name)
+);
+comment on table playlog.retention is 'the purge floor (name ''floor'') and holds on ranges of identifiers';
+
+create table playlog.runtime (
+    runtime_id text not null,
+    kind text not null,
+    pool text,
+    slots integer,
+    version text,
+    host text,
+    started_at timestamp with time zone not null default clock_timestamp(),
+    seen_at timestamp with time zone not null default clock_timestamp(),
+    constraint runtime_pk PRIMARY KEY (runtime_id)
+);
+CREATE INDEX runtime_seen ON playlog.runtime USING btree (seen_at);
+
+create table playlog.schedule (
+    schedule_id bigint not null,
+    path text not null,
+    playbook_version integer,
+    inputs json not null default '{}'::json,
+    cron text,
+    interval_seconds double precision,
+    timezone text not null default 'UTC'::text,
+    overlap text not null default 'skip'::text,
+    catch_up_limit integer not null default 1,
+    paused boolean not null default false,
+    next_at timestamp with time zone,
+    last_at timestamp with time zone,
+    last_execution_id bigint,
+    created_at timestamp with time zone not null default clock_timestamp(),
+    constraint schedule_cron_or_interval CHECK (((cron IS NULL) <> (interval_seconds IS NULL))),
+    constraint schedule_interval_positive CHECK ((interval_seconds > (0)::double precision)),
+    constraint schedule_overlap CHECK ((overlap = ANY (ARRAY['skip'::text, 'queue'::text, 'cancel_running'::text]))),
+    constraint schedule_pk PRIMARY KEY (schedule_id)
+);
+CREATE INDEX schedule_due ON playlog.schedule USING btree (next_at) WHERE (NOT paused);
+
+create table playlog.shard (
+    shard smallint not null,
+    last_pass_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
+    stream_created text,
+    last_seq bigint not null default 0,
+    safe_at timestamp with time zone,
+    generation integer not null default 1,
+    refill_after bigint,
+    constraint shard_pk PRIMARY KEY (shard),
+    constraint shard_range CHECK (((shard >= 0) AND (shard <= 15)))
+) with (fillfactor=50);
+comment on column playlog.shard.refill_after is 'while a refill is unfinished: the last execution_id it has published; null otherwise';
+
+create table playlog.snapshot (
+    execution_id bigint not null,
+    version integer not null,
+    fold_version smallint not null,
+    hash bytea not null,
+    status text not null,
+    path text,
+    playbook_version integer,
+    definition_hash bytea,
+    parent_id bigint,
+    labels jsonb not null default '{}'::jsonb,
+    started_at timestamp with time zone not null,
+    ended_at timestamp with time zone,
+    recorded_at timestamp with time zone not null,
+    output_version integer,
+    error_version integer,
+    state json not null,
+    projected_at timestamp with time zone not null default clock_timestamp(),
+    constraint snapshot_hash_length CHECK ((octet_length(hash) = 16)),
+    constraint snapshot_pk PRIMARY KEY (execution_id),
+    constraint snapshot_version_positive CHECK ((version >= 1))
+) with (fillfactor=70);
+comment on column playlog.snapshot.output_version is 'version of the event that carries the execution''s output';
+CREATE INDEX snapshot_parent ON playlog.snapshot USING btree (parent_id) WHERE (parent_id IS NOT NULL);
+CREATE INDEX snapshot_path ON playlog.snapshot USING btree (path, execution_id DESC);
+CREATE INDEX snapshot_status ON playlog.snapshot USING btree (status, execution_id DESC);
+
+create table playlog.step_log (
+    execution_id bigint not null,
+    command_id bigint not null,
+    seq integer not null,
+    step text not null,
+    attempt integer not null,
+    stream text not null,
+    line text not null,
+    logged_at timestamp with time zone not null,
+    constraint step_log_pk PRIMARY KEY (execution_id, command_id, seq),
+    constraint step_log_stream CHECK ((stream = ANY (ARRAY['stdout'::text, 'stderr'::text, 'log'::text])))
+) partition by RANGE (execution_id);
+comment on table playlog.step_log is 'lines written by tools, idempotent by command and sequence';
+-- partitions like step_log_YYYYMM: 3
+-- partitions like step_log_low: 1
+
+create table playlog.timer (
+    execution_id bigint not null,
+    timer_key text not null,
+    due_at timestamp with time zone not null,
+    constraint timer_pk PRIMARY KEY (execution_id, timer_key)
+);
+CREATE INDEX timer_due ON playlog.timer USING btree (due_at);
+
+CREATE OR REPLACE FUNCTION playlog.add_partition(parent text, suffix text, low bigint, high bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+    leaf text := parent || '_' || suffix;
+begin
+    execute format('create table playlog.%I (like playlog.%I including all)', leaf, parent);
+    execute format(
+        'alter table playlog.%I add constraint %I check (execution_id >= %s and execution_id < %s)',
+        leaf, leaf || '_bounds', low, high);
+    execute format(
+        'alter table playlog.%I attach partition playlog.%I for values from (%s) to (%s)',
+        parent, leaf, low, high);
+    execute format('alter table playlog.%I drop constraint %I', leaf, leaf || '_bounds');
+end
+$function$;
+comment on function playlog.add_partition(text,text,bigint,bigint) is 'one partition [low, high) of event, payload or step_log; the check spares the scan under the lock';
+
+CREATE OR REPLACE FUNCTION playlog.first_id_at(moment timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$ select ((extract(epoch from moment) * 1000)::bigint - 1704067200000) << 22 $function$;
+comment on function playlog.first_id_at(timestamp with time zone) is 'the lowest identifier that can be given out at that moment';
+
+CREATE OR REPLACE FUNCTION playlog.new_ids(count integer)
+ RETURNS bigint[]
+ LANGUAGE sql
+AS $function$
+    select array_agg(
+        ((extract(epoch from clock_timestamp()) * 1000)::bigint - 1704067200000) << 22
+        | (nextval('playlog.id_sequence') & 4194303)
+    )
+    from generate_series(1, count)
+$function$;
+comment on function playlog.new_ids(integer) is '63-bit, time-ordered: milliseconds since 2024-01-01T00:00:00Z, then 22 bits of a sequence';
+
+CREATE OR REPLACE FUNCTION playlog.refuse_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+    raise exception 'playlog.% is append-only: % is refused', tg_table_name, tg_op
+        using errcode = 'insufficient_privilege';
+end
+$function$;
+
+alter table playlog.playbook_version add constraint playbook_version_definition FOREIGN KEY (definition_hash) REFERENCES playlog.definition(definition_hash);
+alter table playlog.playbook_version add constraint playbook_version_playbook FOREIGN KEY (path) REFERENCES playlog.playbook(path);
+
+CREATE TRIGGER audit_append_only BEFORE UPDATE ON playlog.audit FOR EACH ROW EXECUTE FUNCTION playlog.refuse_change();
+
+CREATE TRIGGER definition_append_only BEFORE DELETE OR UPDATE ON playlog.definition FOR EACH ROW EXECUTE FUNCTION playlog.refuse_change();
+
+CREATE TRIGGER event_append_only BEFORE DELETE OR UPDATE ON playlog.event FOR EACH ROW EXECUTE FUNCTION playlog.refuse_change();
+CREATE TRIGGER event_no_truncate BEFORE TRUNCATE ON playlog.event FOR EACH STATEMENT EXECUTE FUNCTION playlog.refuse_change();

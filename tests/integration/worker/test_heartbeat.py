@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from tests.support import internal_api_stub, workers
+from tests.support.eventually import eventually
+from tests.support.processes import assert_gone
+from worker.tools.shell import shell_tool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.internal_api_stub import InternalApiStub
+    from worker.tools.contract import ToolContext
+
+
+async def test_leases_are_kept_while_the_event_loop_is_blocked() -> None:
+    """The API is on another thread's loop, as it is on another machine in life."""
+
+    async def block(_value: object, _context: ToolContext) -> object:
+        started = time.monotonic()
+        ends = started + 0.6
+        while time.monotonic() < ends:
+            sum(range(1000))
+        return [started, time.monotonic()]
+
+    async with internal_api_stub.serving_in_a_thread() as stub:
+        number = stub.add("block")
+        async with workers.running(stub, {"block": block}, beat=0.05):
+            await eventually(lambda: stub.result(number))
+        started, ended = stub.result(number)["output"]
+        beats = [at for at, ids in stub.beats if number in ids and started < at < ended]
+    assert len(beats) >= 5
+
+
+async def test_a_heartbeat_registers_an_idle_worker(stub: InternalApiStub) -> None:
+    async with workers.running(stub):
+        await eventually(lambda: _some(stub.bodies("/commands/heartbeat")))
+    body = stub.bodies("/commands/heartbeat")[0]
+    assert body == {"worker_id": "w1", "pool": "default", "slots": 4, "version": "0", "commands": []}
+
+
+async def test_a_cancelled_command_is_killed_and_not_settled(stub: InternalApiStub, tmp_path: Path) -> None:
+    number = stub.add("shell", {"command": "sleep 300 & echo $! > pid; wait", "cwd": str(tmp_path)})
+    async with workers.running(stub, {"shell": shell_tool()}) as worker:
+        await eventually(lambda: _some((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+        stub.cancelled.add(number)
+        await eventually(lambda: _none(len(worker.held)))
+        assert_gone(int((tmp_path / "pid").read_text()))
+    assert stub.bodies("/commands/settle") == []
+
+
+async def test_a_lost_command_frees_its_slot(stub: InternalApiStub) -> None:
+    started = asyncio.Event()
+
+    async def hang(value: object, _context: ToolContext) -> object:
+        started.set()
+        await asyncio.sleep(300 if value else 0)
+        return None
+
+    number, other = stub.add("hang", value=True), stub.add("hang")
+    async with workers.running(stub, {"hang": hang}, slots=1):
+        await started.wait()
+        stub.lost.add(number)
+        await eventually(lambda: stub.result(other))
+    assert stub.commands[number].state == "claimed"
+
+
+async def test_a_heartbeat_that_fails_is_repeated_soon(stub: InternalApiStub) -> None:
+    stub.fail_next("/commands/heartbeat", internal_api_stub.Fault(status=503))
+    async with workers.running(stub, beat=100.0):
+        await eventually(lambda: _some(len(stub.bodies("/commands/heartbeat")) == 2))
+
+
+def _some(value: object) -> None:
+    assert value
+
+
+def _none(value: object) -> None:
+    assert not value

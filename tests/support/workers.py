@@ -1,0 +1,67 @@
+"""A worker inside the test's event loop, with tools of the test's choice, against the API stub."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.support.internal_api_stub import TOKEN, InternalApiStub
+from worker.api_client import InternalApi
+from worker.commands import Held
+from worker.credentials import Token
+from worker.heartbeat import HeartbeatThread
+from worker.pool_loop import Pool, PoolLoop
+from worker.step_logs import StepLogs
+from worker.tools import noop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from worker.tools.contract import Tool
+
+
+@dataclass
+class RunningWorker:
+    loop: PoolLoop
+    held: Held
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def running(
+    stub: InternalApiStub,
+    tools: Mapping[str, Tool] | None = None,
+    *,
+    slots: int = 4,
+    prefetch: int = 0,
+    beat: float = 0.05,
+    grace: float = 5.0,
+) -> AsyncIterator[RunningWorker]:
+    """Run a worker until the block ends, then drain it."""
+    token, held, stop = Token(value=TOKEN), Held(), asyncio.Event()
+    async with InternalApi(stub.url, token) as api:
+        logs = StepLogs(api)
+        pool = Pool(worker_id="w1", name="default", slots=slots, prefetch=prefetch)
+        loop = PoolLoop(pool, api, {"noop": noop.run, **(tools or {})}, held=held, logs=logs)
+        call = asyncio.get_running_loop().call_soon_threadsafe
+        heartbeat = HeartbeatThread(
+            stub.url,
+            token,
+            identity={"worker_id": "w1", "pool": "default", "slots": slots, "version": "0"},
+            held=held,
+            on_answer=lambda cancelled, lost: call(loop.give_up, cancelled, lost),
+            interval=beat,
+        )
+        heartbeat.start()
+        task = asyncio.create_task(loop.run(stop, grace))
+        try:
+            yield RunningWorker(loop, held, stop, task)
+        finally:
+            stop.set()
+            stub.settle_gate.set()
+            await task
+            heartbeat.stop()
+            await asyncio.to_thread(heartbeat.join)

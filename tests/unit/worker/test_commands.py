@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+
+from worker.commands import OUTPUT_LIMIT, Command, Held, completed, failed, read_command
+
+ROW: dict[str, object] = {
+    "command_id": "5",
+    "lease_token": "t",
+    "execution_id": 7,
+    "step": "s",
+    "tool": "noop",
+}
+
+
+def _command(**more: object) -> Command:
+    return read_command(ROW | more, 100.0)
+
+
+def test_the_limit_is_the_given_seconds_else_the_time_to_the_deadline_else_an_hour() -> None:
+    deadline = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
+    assert _command(timeout_seconds=2.5, deadline=deadline).expires_at == 102.5
+    assert 129 < _command(deadline=deadline.replace("+00:00", "Z")).expires_at <= 130
+    assert _command().expires_at == 3700.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"command_id": None}, {"lease_token": 1.5}, {"tool": None}, {"attempt": "x"}, {"deadline": "soon"}],
+)
+def test_a_malformed_row_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        _command(**change)
+
+
+def test_an_output_at_the_limit_completes_and_one_byte_more_fails() -> None:
+    fits = completed(_command(), "x" * (OUTPUT_LIMIT - 2), "now")
+    assert fits.body["status"] == "completed"
+    body = orjson.loads(orjson.dumps(completed(_command(), "x" * (OUTPUT_LIMIT - 1), "now").body))
+    assert body["status"] == "failed"
+    assert body["error"]["code"] == "output_too_large"
+    assert str(OUTPUT_LIMIT + 1) in body["error"]["message"]
+
+
+def test_an_error_that_is_not_json_keeps_its_code_and_message() -> None:
+    error: dict[str, object] = {"code": "c", "message": "m\ud800", "details": {1, 2}}
+    body = orjson.loads(orjson.dumps(failed(_command(), error, "now").body))
+    assert body["error"] == {"code": "c", "message": "m?"}
+
+
+def test_held_commands_are_those_added_and_not_removed() -> None:
+    held = Held()
+    one, two = _command(), _command(command_id=6)
+    held.add(one)
+    held.add(two)
+    held.remove(one)
+    held.remove(one)
+    assert [command.key for command in held.snapshot()] == ["6"]
+    assert len(held) == 1

@@ -1,0 +1,1 @@
+"""Runs commands: the pool loop and one file a tool."""

@@ -1,0 +1,160 @@
+"""A command as a worker holds it, the result it becomes, and the table of everything held."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+
+OUTPUT_LIMIT = 256 * 1024
+DEFAULT_SECONDS = 3600.0
+
+Id = str | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A claimed step attempt; ids and token are kept as the API answered them.
+
+    `expires_at` and `claimed_at` are on this machine's monotonic clock.
+    """
+
+    command_id: Id
+    lease_token: Id
+    execution_id: Id
+    step: str
+    attempt: int
+    item: int | None
+    tool: str
+    input: object
+    traceparent: str | None
+    claimed_at: float
+    expires_at: float
+
+    @property
+    def key(self) -> str:
+        """Return the id as text, whichever way the API wrote it."""
+        return str(self.command_id)
+
+    @property
+    def reference(self) -> dict[str, Id]:
+        """Return what names this claim in a request."""
+        return {"command_id": self.command_id, "lease_token": self.lease_token}
+
+
+def read_command(row: dict[str, object], now: float) -> Command:
+    """Read one row of a claim answer; raises KeyError, TypeError or ValueError when it is malformed."""
+    command_id, lease_token, execution_id = row["command_id"], row["lease_token"], row["execution_id"]
+    item, traceparent, tool = row.get("item"), row.get("traceparent"), row["tool"]
+    if not isinstance(command_id, Id) or not isinstance(lease_token, Id) or not isinstance(execution_id, Id):
+        raise TypeError("ids and tokens are strings or integers")
+    if not isinstance(tool, str):
+        raise TypeError("the tool is a name")
+    return Command(
+        command_id=command_id,
+        lease_token=lease_token,
+        execution_id=execution_id,
+        step=str(row.get("step") or ""),
+        attempt=int(str(row.get("attempt") or 1)),
+        item=item if isinstance(item, int) else None,
+        tool=tool,
+        input=row.get("input"),
+        traceparent=traceparent if isinstance(traceparent, str) else None,
+        claimed_at=now,
+        expires_at=now + _seconds_left(row),
+    )
+
+
+def _seconds_left(row: dict[str, object]) -> float:
+    timeout, deadline = row.get("timeout_seconds"), row.get("deadline")
+    if isinstance(timeout, int | float):
+        return float(timeout)
+    if isinstance(deadline, str):
+        return (datetime.fromisoformat(deadline) - datetime.now(UTC)).total_seconds()
+    return DEFAULT_SECONDS
+
+
+@dataclass(slots=True, kw_only=True)
+class Result:
+    """How an attempt ended, as `body` for the API, about `size` bytes.
+
+    `corrected` says that it stands for a first body that the API could not store.
+    """
+
+    command: Command
+    body: dict[str, object]
+    size: int = 0
+    corrected: bool = False
+
+
+def completed(command: Command, output: object, started_at: str) -> Result:
+    """Return the result of a tool that returned; an output above 256 KiB or not JSON becomes a failure."""
+    try:
+        data = b"null" if output is None else orjson.dumps(output)
+    except TypeError as error:
+        return failed(command, {"code": "validation", "message": f"not JSON: {error}"}, started_at)
+    if len(data) > OUTPUT_LIMIT:
+        message = f"the output is {len(data)} bytes, {OUTPUT_LIMIT} are allowed"
+        return failed(command, {"code": "output_too_large", "message": message}, started_at)
+    body = _body(command, "completed", started_at) | {"output": orjson.Fragment(data)}
+    return Result(command=command, body=body, size=len(data))
+
+
+def failed(command: Command, error: dict[str, object], started_at: str) -> Result:
+    """Return the result of an attempt that failed; `error` is `{code, message, status?, details?}`."""
+    try:
+        data = orjson.dumps(error)
+    except TypeError:
+        # Only text with lone surrogates and nesting beyond any limit get here.
+        message = str(error["message"]).encode("utf-8", "replace").decode()
+        data = orjson.dumps({"code": str(error["code"]), "message": message})
+    body = _body(command, "failed", started_at) | {"error": orjson.Fragment(data)}
+    return Result(command=command, body=body, size=len(data))
+
+
+def _body(command: Command, status: str, started_at: str) -> dict[str, object]:
+    return {
+        "command_id": command.command_id,
+        "lease_token": command.lease_token,
+        "status": status,
+        "started_at": started_at,
+    }
+
+
+def now_iso() -> str:
+    """Return the wall clock as the wire writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Held:
+    """Every command this worker has a lease on; the heartbeat thread reads it while the loop changes it."""
+
+    def __init__(self) -> None:
+        self._commands: dict[str, Command] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+    def add(self, command: Command) -> None:
+        """Hold a command from now on."""
+        with self._lock:
+            self._commands[command.key] = command
+
+    def remove(self, command: Command) -> None:
+        """Forget a command that is settled, released or lost; an unknown one is no error."""
+        with self._lock:
+            self._commands.pop(command.key, None)
+
+    def snapshot(self) -> list[Command]:
+        """Return what is held now."""
+        with self._lock:
+            return list(self._commands.values())
+
+
+def age(command: Command) -> float:
+    """Return the seconds since the command was claimed."""
+    return time.monotonic() - command.claimed_at

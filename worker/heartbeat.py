@@ -1,0 +1,121 @@
+"""Keeps leases alive from a thread of its own, so that a blocked event loop loses nothing."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import orjson
+import structlog
+
+from worker import metrics
+from worker.api_client import BASE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from worker.commands import Held
+    from worker.credentials import Token
+
+log = structlog.get_logger()
+
+INTERVAL_SECONDS = 10.0
+REQUEST_SECONDS = 10.0
+_RETRY_SECONDS = 1.0
+_SILENT_BEATS = 3
+
+
+class HeartbeatThread(threading.Thread):
+    """Sends `/commands/heartbeat` for all held commands and hands `(cancelled, lost)` ids to `on_answer`.
+
+    `on_answer` runs in this thread. The first beat is sent at once: it registers the worker.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Token,
+        *,
+        identity: dict[str, object],
+        held: Held,
+        on_answer: Callable[[list[str], list[str]], object],
+        interval: float = INTERVAL_SECONDS,
+    ) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._address = urlsplit(url)
+        self._token = token
+        self._identity = identity
+        self._held = held
+        self._on_answer = on_answer
+        self._interval = interval
+        self._stopping = threading.Event()
+        self._connection: http.client.HTTPConnection | None = None
+        self._answered: float | None = None
+
+    def run(self) -> None:
+        """Beat until stopped; a beat that fails is repeated sooner than the interval."""
+        pause = 0.0
+        while not self._stopping.wait(pause):
+            pause = self._interval if self._beat() else min(_RETRY_SECONDS, self._interval)
+            pause *= random.uniform(0.8, 1.0)  # noqa: S311  # spreads load, guards nothing
+        self._disconnect()
+
+    def stop(self) -> None:
+        """Ask the thread to end after the beat it is in."""
+        self._stopping.set()
+
+    async def fault(self) -> str | None:
+        """Return why leases are in danger: too long without an answer."""
+        if self._answered is None:
+            return "not registered yet"
+        silent = time.monotonic() - self._answered
+        return f"no answer for {silent:.0f} s" if silent > _SILENT_BEATS * self._interval else None
+
+    def _beat(self) -> bool:
+        commands = [command.reference for command in self._held.snapshot()]
+        try:
+            answer = self._post(orjson.dumps({**self._identity, "commands": commands}))
+            cancelled, lost = _ids(answer, "cancelled"), _ids(answer, "lost")
+        except (OSError, http.client.HTTPException, ValueError, TypeError) as error:
+            metrics.heartbeat_failures.inc()
+            log.warning("heartbeat failed", error=f"{type(error).__name__}: {error}", held=len(commands))
+            self._disconnect()
+            return False
+        self._answered = time.monotonic()
+        if cancelled or lost:
+            self._on_answer(cancelled, lost)
+        return True
+
+    def _post(self, body: bytes) -> object:
+        if self._connection is None:
+            self._connection = self._connect()
+        headers = {"Authorization": f"Bearer {self._token.read()}", "Content-Type": "application/json"}
+        path = f"{self._address.path.rstrip('/')}{BASE}/commands/heartbeat"
+        self._connection.request("POST", path, body, headers)
+        response = self._connection.getresponse()
+        content = response.read()
+        if response.status != http.client.OK:
+            raise http.client.HTTPException(f"the internal API answered {response.status}")
+        return orjson.loads(content)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, port = self._address.hostname or "", self._address.port
+        if self._address.scheme == "https":
+            return http.client.HTTPSConnection(host, port, timeout=REQUEST_SECONDS)
+        return http.client.HTTPConnection(host, port, timeout=REQUEST_SECONDS)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _ids(answer: object, name: str) -> list[str]:
+    found = answer.get(name, []) if isinstance(answer, dict) else None
+    if not isinstance(found, list):
+        raise TypeError(f"the answer has no list {name!r}")
+    return [str(item) for item in found]

@@ -1,0 +1,1 @@
+"""One file a tool a worker can run."""

@@ -1,0 +1,84 @@
+"""What every tool is: an async function from a validated input to JSON, or a named failure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+MESSAGE_LIMIT = 2_000
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?")
+_UNIT_SECONDS = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)
+
+
+class ToolFailed(Exception):  # noqa: N818  # named as the fact it reports
+    """An attempt failed: `code` is what `retry.on` sees, `status` an HTTP or exit status."""
+
+    def __init__(self, code: str, message: str, *, status: int | None = None, details: object = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message[:MESSAGE_LIMIT]
+        self.status = status
+        self.details = details
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolContext:
+    """Which attempt a tool runs for; `log(stream, line)` keeps a line of its output."""
+
+    command_id: str
+    execution_id: str
+    step: str
+    attempt: int
+    traceparent: str | None
+    log: Callable[[str, str], None]
+
+
+Tool = Callable[[object, ToolContext], Awaitable[object]]
+
+
+class ToolInput(BaseModel):
+    """The `with` of a step: strict types, unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, str) or not value or (found := _DURATION.fullmatch(value)) is None:
+        message = "a duration such as '500ms', '30s' or '1h30m' is needed"
+        raise ValueError(message)
+    return sum(int(n) * unit for n, unit in zip(found.groups(), _UNIT_SECONDS, strict=True) if n)
+
+
+Duration = Annotated[float, BeforeValidator(_seconds)]
+"""Seconds, written as `500ms`, `30s`, `5m`, `1h30m` or `2d`."""
+
+_Input = TypeVar("_Input", bound=ToolInput)
+
+
+def read_input(model: type[_Input], value: object) -> _Input:
+    """Validate a tool's input; raises `ToolFailed` (`validation`) that names every fault."""
+    if not isinstance(value, dict):
+        raise ToolFailed("validation", f"with: an object is needed, not {_kind(value)}")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = [_fault(model, e["type"], e["loc"], e["msg"]) for e in error.errors(include_url=False)]
+        raise ToolFailed("validation", "; ".join(faults), details={"faults": faults}) from None
+
+
+def _kind(value: object) -> str:
+    return "null" if value is None else type(value).__name__
+
+
+def _fault(model: type[ToolInput], kind: str, loc: tuple[int | str, ...], message: str) -> str:
+    path = ".".join(["with", *(str(part) for part in loc)])
+    if kind != "extra_forbidden":
+        return f"{path}: {message.removeprefix('Value error, ')}"
+    near = difflib.get_close_matches(str(loc[-1]), model.model_fields, n=1)
+    hint = f", did you mean {near[0]}" if near else ""
+    return f"{path}: unknown key{hint}"

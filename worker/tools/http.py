@@ -1,0 +1,199 @@
+"""Sends one HTTP request to a public or allow-listed address."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import aiohttp
+import orjson
+from aiohttp.resolver import DefaultResolver
+from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
+from yarl import URL
+
+from worker.tools.addresses import AddressPolicy, NotingResolver
+from worker.tools.capture import readable
+from worker.tools.contract import Duration, Tool, ToolContext, ToolFailed, ToolInput, read_input
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RESPONSE_LIMIT = 1024 * 1024
+_EXCERPT = 2 * 1024
+_FIRST_ERROR_STATUS = 400
+_REDIRECTS = 10
+_CONNECT_SECONDS = 10.0
+
+Scalar = str | int | float | bool
+Method = Annotated[
+    Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+    BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
+]
+Status = Annotated[int, Field(ge=100, le=599)]
+
+
+class HttpInput(ToolInput):
+    """A request; `expect` names the statuses that complete the step instead of all below 400."""
+
+    method: Method = "GET"
+    url: str
+    headers: dict[str, str | int | float] = Field(default_factory=dict)
+    query: dict[str, Scalar | list[Scalar] | None] = Field(default_factory=dict)
+    body: JsonValue = None
+    text: str | None = None
+    timeout: Duration | None = None
+    expect: Status | list[Status] | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        url = URL(value)
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise ValueError("an absolute http:// or https:// address is needed")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, value: dict[str, str | int | float]) -> dict[str, str | int | float]:
+        for name, content in value.items():
+            if not name or not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name) or not name.isascii():
+                raise ValueError(f"{name!r} is no header name")
+            if any(c in "\r\n\x00" for c in str(content)):
+                raise ValueError(f"{name}: a header value holds no line breaks")
+        return value
+
+    @model_validator(mode="after")
+    def _check_body(self) -> HttpInput:
+        if self.has_json and self.text is not None:
+            raise ValueError("body and text exclude each other")
+        return self
+
+    @property
+    def has_json(self) -> bool:
+        """Whether a JSON body was given; null is one."""
+        return "body" in self.model_fields_set
+
+    def accepts(self, status: int) -> bool:
+        """Whether this response status completes the step."""
+        if self.expect is None:
+            return status < _FIRST_ERROR_STATUS
+        return status in (self.expect if isinstance(self.expect, list) else [self.expect])
+
+
+def open_session(policy: AddressPolicy) -> aiohttp.ClientSession:
+    """Return the session every request shares: no cookies, no proxies, checked addresses."""
+    connector = aiohttp.TCPConnector(
+        limit=0,
+        resolver=NotingResolver(DefaultResolver(), policy),
+        socket_factory=policy.open_socket,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+    )
+
+
+def http_tool(session: aiohttp.ClientSession) -> Tool:
+    """Return the tool: output `{status, headers, body}`, the body parsed when it says it is JSON.
+
+    Fails with `http_status` (a status that is not accepted), `http_unreachable`, `timeout`,
+    `not_allowed` (the address), `response_too_large` (above 1 MiB), `bad_response`, `validation`.
+    """
+
+    async def run(value: object, context: ToolContext) -> object:
+        wanted = read_input(HttpInput, value)
+        try:
+            async with asyncio.timeout(wanted.timeout):
+                return await _exchange(session, wanted, context)
+        except TimeoutError as error:
+            raise ToolFailed(
+                "timeout", f"no response within {wanted.timeout or _CONNECT_SECONDS} s"
+            ) from error
+        except aiohttp.ClientError as error:
+            raise _unreachable(error) from error
+        except ValueError as error:
+            raise ToolFailed("validation", f"the request cannot be sent: {error}") from error
+
+    return run
+
+
+async def _exchange(session: aiohttp.ClientSession, wanted: HttpInput, context: ToolContext) -> object:
+    async with session.request(
+        wanted.method,
+        wanted.url,
+        headers=_headers(wanted, context),
+        params=_query(wanted.query),
+        data=_body(wanted),
+        max_redirects=_REDIRECTS,
+    ) as response:
+        content = await _read(response)
+        if not wanted.accepts(response.status):
+            raise ToolFailed(
+                "http_status",
+                f"the server answered {response.status} {response.reason or ''}".rstrip(),
+                status=response.status,
+                details={"body": readable(content[:_EXCERPT])},
+            )
+        headers = {name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers}
+        return {"status": response.status, "headers": headers, "body": _parsed(response, content)}
+
+
+def _headers(wanted: HttpInput, context: ToolContext) -> dict[str, str]:
+    headers = {name: str(value) for name, value in wanted.headers.items()}
+    given = {name.lower() for name in headers}
+    if context.traceparent and "traceparent" not in given:
+        headers["traceparent"] = context.traceparent
+    if "content-type" not in given and (wanted.has_json or wanted.text is not None):
+        headers["Content-Type"] = "application/json" if wanted.has_json else "text/plain; charset=utf-8"
+    return headers
+
+
+def _query(query: Mapping[str, Scalar | list[Scalar] | None]) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for name, value in query.items():
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        pairs += [(name, str(v).lower() if isinstance(v, bool) else str(v)) for v in values]
+    return pairs
+
+
+def _body(wanted: HttpInput) -> bytes | None:
+    if wanted.has_json:
+        return orjson.dumps(wanted.body)
+    return None if wanted.text is None else wanted.text.encode()
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    async for part in response.content.iter_any():
+        content += part
+        if len(content) > RESPONSE_LIMIT:
+            raise ToolFailed("response_too_large", f"the response is larger than {RESPONSE_LIMIT} bytes")
+    return bytes(content)
+
+
+def _parsed(response: aiohttp.ClientResponse, content: bytes) -> object:
+    kind = response.content_type
+    if kind != "application/json" and not kind.endswith("+json"):
+        return readable(content)
+    if not content:
+        return None
+    try:
+        parsed: object = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise ToolFailed(
+            "bad_response", f"the response says it is JSON: {error}", status=response.status
+        ) from None
+    return parsed
+
+
+def _unreachable(error: aiohttp.ClientError) -> ToolFailed:
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PermissionError):
+        return ToolFailed("not_allowed", f"{error.host}:{error.port}: {error.os_error}")
+    if isinstance(error, aiohttp.NonHttpUrlClientError):
+        return ToolFailed("not_allowed", f"the redirect does not lead to http or https: {error}")
+    if isinstance(error, aiohttp.InvalidURL):
+        return ToolFailed("validation", f"with.url: {error}")
+    if isinstance(error, aiohttp.TooManyRedirects):
+        return ToolFailed("http_unreachable", f"more than {_REDIRECTS} redirects")
+    return ToolFailed("http_unreachable", f"{type(error).__name__}: {error}".rstrip(": "))

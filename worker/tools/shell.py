@@ -1,0 +1,152 @@
+"""Runs a program or a script in its own process group; values reach it as arguments, never as text."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+from asyncio.subprocess import DEVNULL, Process
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+from pydantic import Field, JsonValue, model_validator
+
+from worker.environment import scrubbed
+from worker.tools.capture import BoundedCapture
+from worker.tools.contract import Tool, ToolContext, ToolFailed, ToolInput, read_input
+from worker.tools.pipes import OutputPipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STREAM_LIMIT = 64 * 1024
+_TAIL = 2 * 1024
+
+Scalar = str | int | float
+
+
+class ShellInput(ToolInput):
+    """`command` is an argument list, or a script that sees `args` as `$1`, `$2` ..."""
+
+    command: Annotated[list[str], Field(min_length=1)] | Annotated[str, Field(min_length=1)]
+    args: list[Scalar] = Field(default_factory=list)
+    env: dict[str, Scalar] = Field(default_factory=dict)
+    stdin: JsonValue = None
+    cwd: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ShellInput:
+        if isinstance(self.command, list) and self.args:
+            raise ValueError("args go with a script; add them to the command list instead")
+        if any(not name or "=" in name for name in self.env):
+            raise ValueError("env: a name is empty or holds '='")
+        words = [*self.argv(), *self.env, *(str(v) for v in self.env.values()), self.cwd or ""]
+        if any("\x00" in word for word in words):
+            raise ValueError("a NUL character cannot be passed to a process")
+        return self
+
+    def argv(self) -> list[str]:
+        """Return the argument list to execute."""
+        if isinstance(self.command, list):
+            return self.command
+        return ["/bin/sh", "-c", self.command, "sh", *(str(a) for a in self.args)]
+
+    def stdin_bytes(self) -> bytes | None:
+        """Return what the process reads: a string as it is, any other value as JSON."""
+        if self.stdin is None:
+            return None
+        return self.stdin.encode() if isinstance(self.stdin, str) else orjson.dumps(self.stdin)
+
+
+def shell_tool() -> Tool:
+    """Return the tool: output `{exit_code, stdout, stderr, truncated}`, 64 KiB a stream.
+
+    A nonzero exit fails with `exit_status` and the status; a program that cannot start with `validation`.
+    """
+
+    async def run(value: object, context: ToolContext) -> object:
+        wanted = read_input(ShellInput, value)
+        out = BoundedCapture(STREAM_LIMIT, lambda line: context.log("stdout", line))
+        err = BoundedCapture(STREAM_LIMIT, lambda line: context.log("stderr", line))
+        pipes = (OutputPipe(out.feed), OutputPipe(err.feed))
+        try:
+            code = await _execute(wanted, pipes)
+        finally:
+            for pipe in pipes:
+                pipe.close()
+        out.close()
+        err.close()
+        return _outcome(code, out, err)
+
+    return run
+
+
+async def _execute(wanted: ShellInput, pipes: tuple[OutputPipe, OutputPipe]) -> int:
+    try:
+        process = await _start(wanted, pipes)
+    finally:
+        for pipe in pipes:
+            pipe.close_write_end()
+    try:
+        code = await process.wait()
+    except asyncio.CancelledError:
+        _kill_group(process.pid)
+        await asyncio.shield(process.wait())
+        raise
+    for pipe in pipes:
+        pipe.drain()
+    if not all(pipe.ended for pipe in pipes):
+        # Children it left behind still hold a pipe: they end with the command.
+        _kill_group(process.pid)
+    return code
+
+
+async def _start(wanted: ShellInput, pipes: tuple[OutputPipe, OutputPipe]) -> Process:
+    out, err = pipes
+    with _stdin(wanted.stdin_bytes()) as stdin:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *wanted.argv(),
+                stdin=stdin,
+                stdout=out.write_end,
+                stderr=err.write_end,
+                cwd=wanted.cwd,
+                env=scrubbed() | {name: str(value) for name, value in wanted.env.items()},
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            program = wanted.argv()[0]
+            raise ToolFailed("validation", f"with.command: cannot start {program}: {error}") from None
+
+
+@contextlib.contextmanager
+def _stdin(data: bytes | None) -> Iterator[int]:
+    if data is None:
+        yield DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        yield file.fileno()
+
+
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _outcome(code: int, out: BoundedCapture, err: BoundedCapture) -> object:
+    stdout, stderr = out.text(), err.text()
+    if code == 0:
+        truncated = out.truncated or err.truncated
+        return {"exit_code": 0, "stdout": stdout, "stderr": stderr, "truncated": truncated}
+    ended = f"exit status {code}" if code > 0 else f"killed by signal {-code}"
+    last = stderr.strip().rpartition("\n")[2]
+    raise ToolFailed(
+        "exit_status",
+        f"{ended}: {last}" if last else ended,
+        status=code if code > 0 else 128 - code,
+        details={"stdout": stdout[-_TAIL:], "stderr": stderr[-_TAIL:]},
+    )
