@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from worker.credentials import Token
 
-log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 BASE = "/api/internal"
 CONNECT_SECONDS = 5.0
@@ -140,4 +140,4 @@ def _pause(state: tenacity.RetryCallState) -> float:
 def _report(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     pause = round(state.next_action.sleep, 2) if state.next_action else None
-    log.warning("internal api away", error=str(error), attempt=state.attempt_number, pause_seconds=pause)
+    _log.warning("worker.api_away", error=str(error), attempt=state.attempt_number, pause_seconds=pause)

@@ -15,7 +15,7 @@ from worker.tools.contract import Tool, ToolContext, ToolFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 
 async def run_attempt(
@@ -32,10 +32,10 @@ async def run_attempt(
             result = completed(command, await _output(tools, command, write), started_at)
     except ToolFailed as failure:
         result = failed(command, _error(failure), started_at)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever a tool raises is a result
         code = "timeout" if isinstance(error, TimeoutError) and limit.expired() else "internal_error"
         if code == "internal_error":
-            log.exception("tool broke", tool=command.tool, command_id=command.key)
+            _log.exception("worker.tool_broke", tool=command.tool, command_id=command.key)
         message = "the attempt ran out of time" if code == "timeout" else f"the tool broke: {error!r}"
         result = failed(command, {"code": code, "message": message}, started_at)
     _count(tools, command, result, time.perf_counter() - started)

@@ -145,9 +145,14 @@ class Held:
             self._commands[command.key] = command
 
     def remove(self, command: Command) -> None:
-        """Forget a command that is settled, released or lost; an unknown one is no error."""
+        """Forget a command that is settled, released or lost; an unknown one is no error.
+
+        A released command can be claimed again before the release is answered: only the same lease counts.
+        """
         with self._lock:
-            self._commands.pop(command.key, None)
+            known = self._commands.get(command.key)
+            if known is not None and known.lease_token == command.lease_token:
+                del self._commands[command.key]
 
     def snapshot(self) -> list[Command]:
         """Return what is held now."""

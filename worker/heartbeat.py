@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from worker.commands import Held
     from worker.credentials import Token
 
-log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 INTERVAL_SECONDS = 10.0
 REQUEST_SECONDS = 10.0
@@ -82,7 +82,9 @@ class HeartbeatThread(threading.Thread):
             cancelled, lost = _ids(answer, "cancelled"), _ids(answer, "lost")
         except (OSError, http.client.HTTPException, ValueError, TypeError) as error:
             metrics.heartbeat_failures.inc()
-            log.warning("heartbeat failed", error=f"{type(error).__name__}: {error}", held=len(commands))
+            _log.warning(
+                "worker.heartbeat_failed", error=f"{type(error).__name__}: {error}", held=len(commands)
+            )
             self._disconnect()
             return False
         self._answered = time.monotonic()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from worker.step_logs import StepLogs
     from worker.tools.contract import Tool
 
-log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 WAIT_SECONDS = 25
 LEASE_SECONDS = 60
@@ -115,7 +115,7 @@ class PoolLoop:
             self._dropped(waiting, outcome)
 
     def _dropped(self, command: Command, outcome: str) -> None:
-        log.info("attempt given up", command_id=command.key, outcome=outcome)
+        _log.info("worker.attempt_given_up", command_id=command.key, outcome=outcome)
         metrics.commands(known_tool(self._tools, command), outcome).inc()
         self._held.remove(command)
 
@@ -149,8 +149,8 @@ class PoolLoop:
             started, count = time.monotonic(), 0
             try:
                 count = await self._claim()
-            except Exception:
-                log.exception("claiming broke")
+            except Exception:  # noqa: BLE001  # the loop outlives every error of one pass
+                _log.exception("worker.claiming_broke")
             if not count and time.monotonic() - started < _EARLY_SECONDS:
                 # An API that answers "nothing" at once must not be asked in a tight circle.
                 await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311  # spreads load
@@ -169,7 +169,7 @@ class PoolLoop:
             seconds = WAIT_SECONDS + _ANSWER_SECONDS
             answer = await self._api.persist("/commands/claim", lambda: body, seconds=seconds)
         except PlaylogError as error:
-            log.error("claim refused", error=str(error))  # noqa: TRY400  # an answer, no fault of ours
+            _log.error("worker.claim_refused", error=str(error))  # an answer, no fault of ours
             answer = {}
         finally:
             self._reserved -= limit
@@ -182,7 +182,7 @@ class PoolLoop:
             try:
                 command = read_command(row, now)
             except (KeyError, TypeError, ValueError) as error:
-                log.error("unreadable command", error=repr(error))  # noqa: TRY400  # the row's fault
+                _log.error("worker.unreadable_command", error=repr(error))  # the row's fault
                 continue
             count += 1
             self._take(command, started_at)
@@ -251,7 +251,7 @@ class PoolLoop:
         try:
             await self._api.persist("/commands/release", lambda: body)
         except PlaylogError as error:
-            log.error("release refused", error=str(error))  # noqa: TRY400  # an answer, no fault of ours
+            _log.error("worker.release_refused", error=str(error))  # an answer, no fault of ours
         for command in commands:
             metrics.commands(known_tool(self._tools, command), "released").inc()
             self._held.remove(command)
@@ -260,7 +260,7 @@ class PoolLoop:
         """Finish or hand back everything; a fifth of the grace is kept for telling the API."""
         self._draining = True
         ends = time.monotonic() + grace
-        log.info("draining", running=len(self._running), ready=len(self._ready), grace_seconds=grace)
+        _log.info("worker.draining", running=len(self._running), ready=len(self._ready), grace_seconds=grace)
         self._release_ready()
         if self._running:
             await asyncio.wait(self._running.values(), timeout=grace * 0.8)
@@ -276,5 +276,5 @@ class PoolLoop:
                 await asyncio.gather(*self._releases)
                 await self._logs.flush()
         except TimeoutError:
-            log.warning("drained incompletely", held=len(self._held))
-        log.info("drained", released=len(self._unfinished), held=len(self._held))
+            _log.warning("worker.not_drained", held=len(self._held))
+        _log.info("worker.drained", released=len(self._unfinished), held=len(self._held))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from worker.api_client import Answer, InternalApi
 
-log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 BATCH_RESULTS = 500
 BATCH_BYTES = 4 * 1024 * 1024
@@ -80,8 +80,8 @@ class Settler:
             batch = self._next_batch()
             try:
                 await self._settle(batch, claiming=True)
-            except Exception:
-                log.exception("settling broke", results=len(batch))
+            except Exception:  # noqa: BLE001  # the loop outlives every error of one pass
+                _log.exception("worker.settling_broke", results=len(batch))
                 self._results.extendleft(reversed(batch))
                 await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311  # spreads load
             if not self._results:
@@ -107,7 +107,7 @@ class Settler:
             return
         refused = _rejected(answer)
         if late := answer.get("late"):
-            log.info("late results", late=late)
+            _log.info("worker.late_results", late=late)
         for index, result in enumerate(batch):
             if index in refused:
                 self._reject(result, refused[index])
@@ -142,7 +142,7 @@ class Settler:
             await self._settle(batch[:middle], claiming=False)
             await self._settle(batch[middle:], claiming=False)
         else:
-            log.warning("result refused", error=refusal.detail)
+            _log.warning("worker.result_refused", error=refusal.detail)
             self._reject(batch[0], "too_large" if isinstance(refusal, TooLarge) else refusal.code)
 
     def _reject(self, result: Result, code: str) -> None:
@@ -151,7 +151,9 @@ class Settler:
         Without that the attempt would look lost, and would be repeated with the same outcome.
         """
         metrics.rejected(code).inc()
-        log.warning("result rejected", command_id=result.command.key, code=code, corrected=result.corrected)
+        _log.warning(
+            "worker.result_rejected", command_id=result.command.key, code=code, corrected=result.corrected
+        )
         if code not in _UNSTORABLE or result.corrected:
             self._held.remove(result.command)
             return

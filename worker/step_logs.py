@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worker.api_client import InternalApi
     from worker.commands import Command
 
-log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 QUEUE_LINES = 10_000
 BATCH_LINES = 500
@@ -33,6 +33,7 @@ class StepLogs:
         self._api = api
         self._lines: deque[dict[str, object]] = deque()
         self._wanted = asyncio.Event()
+        self._flushing = asyncio.Lock()
 
     def writer(self, command: Command) -> Callable[[str, str], None]:
         """Return `log(stream, line)` for one attempt; lines are numbered from 1."""
@@ -68,15 +69,16 @@ class StepLogs:
 
     async def flush(self) -> None:
         """Ship what is queued; the API knows a line by command and number, so repeats are harmless."""
-        self._wanted.clear()
-        while self._lines:
-            batch = list(itertools.islice(self._lines, BATCH_LINES))
-            await self._send(batch)
-            for _ in batch:
-                self._lines.popleft()
+        async with self._flushing:
+            self._wanted.clear()
+            while self._lines:
+                batch = list(itertools.islice(self._lines, BATCH_LINES))
+                await self._send(batch)
+                for _ in batch:
+                    self._lines.popleft()
 
     async def _send(self, batch: list[dict[str, object]]) -> None:
         try:
             await self._api.persist("/logs", lambda: {"lines": batch})
         except (Invalid, TooLarge) as error:
-            log.warning("log lines refused", error=str(error), lines=len(batch))
+            _log.warning("worker.log_lines_refused", error=str(error), lines=len(batch))

@@ -8,9 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from engine.domain.decide import EXECUTION_TIMER
 from engine.domain.decision import error
-from engine.domain.effects import CloseCommand, DropTimer, Effect
+from engine.domain.effects import EXECUTION_TIMER, CloseCommand, DropTimer, Effect
 from engine.domain.events import NewEvent
 from engine.domain.execution import Execution
 from engine.domain.ids import derive_id, parse_id, settled_event_id

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from engine.domain.decide import EXECUTION_TIMER, decide, finish
+from engine.domain.decide import decide, finish
 from engine.domain.decision import Turn
 from engine.domain.definition import Definition
-from engine.domain.effects import CloseCommand, Deliver, DropTimer, Effect
+from engine.domain.effects import EXECUTION_TIMER, CloseCommand, Deliver, DropTimer, Effect
 from engine.domain.events import NewEvent, RecordedEvent
 from engine.domain.evolve import carried_value, evolve
 from engine.domain.execution import Execution
@@ -88,6 +88,7 @@ def advance(state: Execution, definition: Definition | None, supply: Supply, pro
             decision = finish(turn)
         else:
             return
+        supply.use_up()
         progress.effects += decision.effects
         for event in decision.events:
             record(state, event, supply, progress)

@@ -136,7 +136,8 @@ def _may_retry(turn: Turn, step: Step, problem: dict[str, object]) -> bool:
         return False
     if retry.on is None:
         return problem["code"] not in NOT_RETRIED
-    scope = scope_of(turn.state, turn.supply, retry.on, error=problem, attempt=state.attempt)
+    seen = {"status": None, "details": None, **problem}
+    scope = scope_of(turn.state, turn.supply, retry.on, error=seen, attempt=state.attempt)
     answer = retry.on.run(scope)
     if not isinstance(answer, bool):
         raise ExpressionFailed("type_mismatch", "retry.on: true or false is needed")

@@ -17,7 +17,7 @@ import orjson
 
 from engine.domain.attempts import MAX_INPUT_BYTES, after_failure, after_loss, deadline_passed
 from engine.domain.decision import Decision, Turn, decided, error, fail_step
-from engine.domain.effects import CloseCommand
+from engine.domain.effects import EXECUTION_TIMER, CloseCommand
 from engine.domain.events import iso
 from engine.domain.execution import Due
 from engine.domain.expression import ExpressionFailed
@@ -26,7 +26,6 @@ from engine.domain.scope import scope_of
 from engine.domain.vocabulary import ACTIVE_STEPS, EventType
 from engine.domain.waits import on_signal, on_wait_due, on_wait_timed_out
 
-EXECUTION_TIMER = "execution"
 MAX_OUTPUT_BYTES = MAX_INPUT_BYTES
 
 

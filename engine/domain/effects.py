@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+EXECUTION_TIMER = "execution"
+"""The key of the timer at an execution's deadline; those of steps are `<step>:wait`, `<step>:deadline`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueCommand:

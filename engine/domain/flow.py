@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from engine.domain.attempts import begin_attempt
 from engine.domain.decision import Decision, Turn, decided, error, fail_step
 from engine.domain.definition import Step
+from engine.domain.effects import EXECUTION_TIMER, SetTimer
 from engine.domain.expression import Expression, ExpressionFailed
 from engine.domain.scope import scope_of
 from engine.domain.vocabulary import SETTLED_STEPS, EventType, StepStatus
 from engine.domain.waits import open_wait
+
+TIMED_DEADLINE = timedelta(days=1)
+"""An execution's deadline within this time is a timer; the sweep over live heads watches later ones."""
 
 
 class NoRoute(Exception):  # noqa: N818  # named as the fact it reports
@@ -16,8 +22,11 @@ class NoRoute(Exception):  # noqa: N818  # named as the fact it reports
 
 
 def on_started(turn: Turn, _: str) -> Decision:
-    """Begin every root."""
+    """Begin every root, and set a timer for a deadline that comes before the next few sweeps."""
     decision = Decision()
+    deadline = turn.state.deadline
+    if deadline is not None and deadline - turn.supply.now <= TIMED_DEADLINE:
+        decision.effects.append(SetTimer(turn.state.execution_id, EXECUTION_TIMER, deadline))
     for name in turn.definition.roots:
         decision += begin(turn, name)
     return decision

@@ -30,12 +30,21 @@ class Supply:
     now: datetime
     values: dict[int, object] = field(default_factory=dict)
     ids: deque[int] = field(default_factory=deque)
+    taken: int = 0
 
     def take_id(self) -> int:
-        """The next fresh id; raises `Lacking` when none is left."""
-        if not self.ids:
-            raise Lacking(ids=1)
-        return self.ids.popleft()
+        """The next fresh id; raises `Lacking` for at least twice as many when none is left."""
+        if self.taken >= len(self.ids):
+            self.taken = 0
+            raise Lacking(ids=2 * len(self.ids) + 1)
+        self.taken += 1
+        return self.ids[self.taken - 1]
+
+    def use_up(self) -> None:
+        """Forget the ids that a finished decision has taken; an unfinished one takes them again."""
+        while self.taken:
+            self.ids.popleft()
+            self.taken -= 1
 
     def value(self, pointer: Pointer | None) -> object:
         """The value at a pointer; raises `Lacking` when it is not loaded."""
@@ -44,6 +53,7 @@ class Supply:
         try:
             return self.values[pointer.version]
         except KeyError:
+            self.taken = 0
             raise Lacking([pointer.version]) from None
 
 
@@ -63,6 +73,7 @@ def scope_of(
         pointers.append(state.inputs)
     missing = [p.version for p in pointers if p is not None and p.version not in supply.values]
     if missing:
+        supply.taken = 0
         raise Lacking(missing)
     scope = {"steps": _Steps(state, supply, completing), "execution": _about(state), **names}
     if what.inputs:

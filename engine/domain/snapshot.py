@@ -36,15 +36,15 @@ def dump(state: Execution) -> dict[str, Any]:
             "deadline": _time(state.deadline),
             "started_at": _time(state.started_at),
             "ended_at": _time(state.ended_at),
-            "inputs": state.inputs,
-            "output": state.output,
-            "error": state.error,
+            "inputs": _pair(state.inputs),
+            "output": _pair(state.output),
+            "error": _pair(state.error),
             "reason": state.reason,
             "steps": {name: _step(step) for name, step in state.steps.items()},
             "commands": {str(command_id): name for command_id, name in state.commands.items()},
             "children": {str(child_id): name for child_id, name in state.children.items()},
             "waits": state.waits,
-            "mailbox": state.mailbox,
+            "mailbox": {name: [list(at) for at in queue] for name, queue in state.mailbox.items()},
             "timers": {key: iso(due) for key, due in state.timers.items()},
             "active": state.active,
             "waiting": state.waiting,
@@ -113,8 +113,8 @@ def _step(step: StepState) -> dict[str, Any]:
             "command_id": None if step.command_id is None else str(step.command_id),
             "child_id": None if step.child_id is None else str(step.child_id),
             "waiting": None if step.waiting is None else [step.waiting.event, _time(step.waiting.until)],
-            "output": step.output,
-            "error": step.error,
+            "output": _pair(step.output),
+            "error": _pair(step.error),
             "next": None if step.next is None else {"targets": step.next},
             "skip_reason": step.skip_reason,
             "started_at": _time(step.started_at),
@@ -153,6 +153,10 @@ def _load_parent(stored: dict[str, Any] | None) -> Parent | None:
     if stored is None:
         return None
     return Parent(int(stored["execution_id"]), stored["step"], stored["depth"])
+
+
+def _pair(pointer: Pointer | None) -> list[int] | None:
+    return None if pointer is None else list(pointer)
 
 
 def _load_pointer(stored: list[int] | None) -> Pointer | None:

@@ -3,7 +3,7 @@
 from engine.language.canonical import definition_hash
 from engine.language.compiler import compile_definition
 from engine.language.inputs import check_inputs
-from engine.language.parse import BUILTIN_TOOLS, ParsedPlaybook, parse
+from engine.language.playbook import BUILTIN_TOOLS, ParsedPlaybook, parse
 from engine.language.schema import json_schema
 
 __all__ = [

@@ -8,9 +8,9 @@ from collections.abc import Set as AbstractSet
 
 from engine.language.check_edges import check_edges
 from engine.language.check_expressions import ExpressionCheck
-from engine.language.check_inputs import check_spec
+from engine.language.check_specs import check_spec
 from engine.language.durations import seconds
-from engine.language.faults import Path, did_you_mean
+from engine.language.faults import Path
 from engine.language.model import INPUT, Playbook, Retry, Step, Wait
 from engine.language.report import Report
 from engine.language.scopes import scopes_of
@@ -70,7 +70,7 @@ def _all_names(steps: Iterable[Step], report: Report) -> frozenset[str]:
 
 def _check_step(report: Report, path: Path, step: Step, tools: AbstractSet[str]) -> None:
     if step.tool is not None and step.tool not in tools:
-        hint = did_you_mean(step.tool, tools) or f"known here: {', '.join(sorted(tools))}"
+        hint = report.nearest(step.tool, tools) or f"known here: {', '.join(sorted(tools))}"
         report.add((*path, "tool"), f'unknown tool "{step.tool}"', hint)
     if step.tool is None and step.wait is None and report.whole(path):
         report.add(path, f'the step "{step.name}" does nothing', "give it a `tool` or a `wait`")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from engine.language import graph
-from engine.language.faults import Path, did_you_mean
+from engine.language.faults import Path
 from engine.language.model import Branch, Step
 from engine.language.report import Report
 
@@ -24,8 +24,7 @@ class EdgeCheck:
 
     def step(self, path: Path, step: Step) -> None:
         """Check `needs`, `next` and `wait.on_timeout` of one step."""
-        for number, source in enumerate(step.needs or ()):
-            self._source((*path, "needs", number), step, source, number)
+        self._sources((*path, "needs"), step)
         if isinstance(step.next, str):
             self._target((*path, "next"), step, step.next, {graph.END})
         elif step.next is not None:
@@ -33,11 +32,15 @@ class EdgeCheck:
         if step.wait is not None:
             self._target((*path, "wait", "on_timeout"), step, step.wait.on_timeout, {graph.SKIP, graph.FAIL})
 
-    def _source(self, path: Path, step: Step, source: str, number: int) -> None:
-        if self._exists(path, source, set()) and source == step.name:
-            self._report.add(path, "a step cannot need itself", "remove it")
-        if source in (step.needs or ())[:number]:
-            self._report.add(path, f'"{source}" is listed twice', "keep one of them")
+    def _sources(self, path: Path, step: Step) -> None:
+        seen: set[str] = set()
+        for number, source in enumerate(step.needs or ()):
+            here = (*path, number)
+            if self._exists(here, source, set()) and source == step.name:
+                self._report.add(here, "a step cannot need itself", "remove it")
+            if source in seen:
+                self._report.add(here, f'"{source[:60]}" is listed twice', "keep one of them")
+            seen.add(source)
 
     def _branches(self, path: Path, step: Step, branches: Sequence[Branch]) -> None:
         for number, branch in enumerate(branches):
@@ -70,7 +73,9 @@ class EdgeCheck:
         if name in self._names:
             return True
         self.known = False
-        self._report.add(path, f'there is no step "{name[:60]}"', did_you_mean(name, self._names | words))
+        self._report.add(
+            path, f'there is no step "{name[:60]}"', self._report.nearest(name, self._names | words)
+        )
         return False
 
 

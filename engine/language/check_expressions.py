@@ -86,6 +86,8 @@ class ExpressionCheck:
         self, path: Path, inner: tuple[str, int], start: Mark, place: Place, readable: frozenset[str] | None
     ) -> None:
         source = inner[0]
+        if self.report.full:
+            return
         try:
             analysis = analyse_expression(source, self.scopes.at(place), expected=place.expected)
         except ExpressionFault as error:

@@ -37,15 +37,14 @@ class Fault:
 
 
 def invalid_playbook(faults: Iterable[Fault], filename: str) -> Invalid:
-    """Return the error that carries every fault in the order of the source, the first 100 of them.
+    """Return the error that carries every fault in the order of the source, 100 at most.
 
     `data["faults"]` is a list of `{line, column, path, message, hint, text}`.
     """
     ordered = sorted(set(faults), key=lambda fault: (fault.line, fault.column, fault.path, fault.message))
     shown = [{**asdict(fault), "text": fault.render(filename)} for fault in ordered[:MAX_FAULTS]]
-    count = f"{len(ordered)} fault{'' if len(ordered) == 1 else 's'}"
-    more = f" (the first {MAX_FAULTS} are listed)" if len(ordered) > MAX_FAULTS else ""
-    detail = f"the playbook has {count}{more}: {ordered[0].render(filename)}"
+    count = f"{len(shown)} fault{'' if len(shown) == 1 else 's'}{' or more' * (len(shown) == MAX_FAULTS)}"
+    detail = f"the playbook has {count}: {ordered[0].render(filename)}"
     return Invalid(detail, code="invalid_playbook", faults=shown)
 
 

@@ -40,8 +40,8 @@ def edges(steps: Sequence[Step]) -> dict[str, Edges]:
     names = {step.name for step in steps}
     needed_by: dict[str, list[str]] = {name: [] for name in names}
     for step in steps:
-        for source in step.needs or ():
-            if source in names and step.name not in needed_by[source]:
+        for source in dict.fromkeys(step.needs or ()):
+            if source in names:
                 needed_by[source].append(step.name)
     found: dict[str, Edges] = {}
     for index, step in enumerate(steps):

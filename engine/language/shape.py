@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from engine.language.document import Document
-from engine.language.faults import Fault, Path, did_you_mean, one_of
+from engine.language.faults import MAX_FAULTS, Fault, Path, did_you_mean, one_of
 from engine.language.model import Branch, Input, Playbook, Retry, Step, Wait
 
 _STAND_IN = {"name": "stand_in", "tool": "noop"}
@@ -64,7 +64,7 @@ def shape(document: Document) -> Shaped:
             playbook = Playbook.model_validate(data)
         except ValidationError as error:
             found = [(_path(data, detail["loc"]), detail) for detail in error.errors(include_url=False)]
-            faults += [_worded(document, path, detail) for path, detail in found]
+            faults += [_worded(document, path, detail) for path, detail in found[:MAX_FAULTS]]
             left_out.update(_leave_out(data, path) for path, _ in found)
             continue
         nulls = list(_nulls(playbook, ()))
@@ -79,9 +79,11 @@ def _path(data: object, loc: tuple[int | str, ...]) -> Path:
     for index, part in enumerate(loc):
         if path[-1:] == ("next",) and part in _MEMBERS:
             continue
-        known = data if isinstance(data, dict) else dict(enumerate(data)) if isinstance(data, list) else {}
-        if part in known or (index == len(loc) - 1 and isinstance(data, dict)):
-            data = known.get(part)
+        if isinstance(data, list) and isinstance(part, int):
+            data = data[part]
+            path = (*path, part)
+        elif isinstance(data, dict) and (part in data or index == len(loc) - 1):
+            data = data.get(part)
             path = (*path, part)
     return path
 

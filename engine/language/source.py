@@ -37,11 +37,11 @@ _WORDS = {
     "did not find expected '-' indicator": ("a `- ` was expected here", "check the indentation"),
     "did not find expected ',' or '}'": (
         "a `,` or `}` was expected here",
-        "close the `{`, quote special text",
+        'close the `{`, and quote text such as "${ ... }"',
     ),
     "did not find expected ',' or ']'": (
         "a `,` or `]` was expected here",
-        "close the `[`, quote special text",
+        'close the `[`, and quote text such as "${ ... }"',
     ),
     "found unexpected end of stream": ("these quotes never end", "close the quotes"),
     "found unexpected document indicator": (

@@ -84,8 +84,13 @@ class Health:
         return progress
 
     async def faults(self) -> dict[str, str | None]:
-        """Run all checks at once, each for at most 3 s, and return the reasons by name."""
+        """Run all checks at once, each for at most 3 s, and return the reasons by name.
+
+        A process that has registered nothing yet is starting, and not ready.
+        """
         names = list(self._checks)
+        if not names:
+            return {"process": "starting"}
         reasons = await asyncio.gather(*(_reason(self._checks[name]) for name in names))
         return dict(zip(names, reasons, strict=True))
 

@@ -47,14 +47,7 @@ def make_app(routes: Iterable[web.AbstractRouteDef], settings: HttpSettings) -> 
 
 async def serve(app: web.Application, port: int) -> Server:
     """Listen on the settings' host and the port (0 takes a free one) until the server is closed."""
-    settings = app[_HTTP]
-    return await start(
-        app,
-        settings.host,
-        port,
-        keepalive_timeout=settings.keepalive_timeout,
-        max_connections=settings.max_connections,
-    )
+    return await start(app, port, app[_HTTP])
 
 
 async def read_json(request: web.Request) -> object:
@@ -138,16 +131,21 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         return problem(unsupported_media_type(), request_id=request_id)
     try:
         return await handler(request)
-    except errors.PlaylogError as error:
-        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            _log.warning("http.failed", code=error.code, detail=error.detail)
-        return problem(error, request_id=request_id)
     except web.HTTPException as error:
         return _http_exception(error, request_id)
-    except Exception as error:  # noqa: BLE001 - the last stop before the client
+    except Exception as error:
+        if request.transport is None or request.writer.output_size > 0:
+            raise  # a stream that has begun, or a client that has gone: all that is left is to hang up
         known = classify(error)
-        _log.exception("http.crashed", code=known.code)
+        _log_failure(error, known)
         return problem(known, request_id=request_id)
+
+
+def _log_failure(error: Exception, known: errors.PlaylogError) -> None:
+    if error is not known or known.code == errors.UNMAPPED:
+        _log.error("http.crashed", code=known.code, exc_info=error)
+    elif known.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.warning("http.failed", code=known.code, detail=known.detail)
 
 
 def _http_exception(error: web.HTTPException, request_id: str) -> web.Response:

@@ -14,8 +14,11 @@ from engine.runtime.problems import problem, problem_for_status
 if TYPE_CHECKING:
     import asyncio
 
+    from engine.runtime.settings import HttpSettings
+
 _log = structlog.get_logger(__name__)
 _SHUTDOWN_SECONDS = 10.0
+_LINGER_SECONDS = 10.0
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 )
@@ -39,40 +42,40 @@ class Server:
         await self._runner.cleanup()
 
 
-async def start(
-    app: web.Application, host: str, port: int, *, keepalive_timeout: float, max_connections: int
-) -> Server:
-    """Listen; a connection that sends no complete headers for `keepalive_timeout` seconds is closed."""
-    runner = _Runner(app, keepalive_timeout=keepalive_timeout, max_connections=max_connections)
+async def start(app: web.Application, port: int, settings: HttpSettings) -> Server:
+    """Listen; a connection that sends no complete headers for keepalive_timeout seconds is closed."""
+    runner = _Runner(app, settings)
     await runner.setup()
-    await web.TCPSite(runner, host, port, reuse_address=True).start()
+    await web.TCPSite(runner, settings.host, port, reuse_address=True).start()
     return Server(runner)
 
 
 class _Runner(web.AppRunner):
-    __slots__ = ("_keepalive_seconds", "_max_connections")
+    __slots__ = ("_settings",)
 
-    def __init__(self, app: web.Application, *, keepalive_timeout: float, max_connections: int) -> None:
+    def __init__(self, app: web.Application, settings: HttpSettings) -> None:
         super().__init__(app, shutdown_timeout=_SHUTDOWN_SECONDS)
-        self._keepalive_seconds = keepalive_timeout
-        self._max_connections = max_connections
+        self._settings = settings
 
     async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _Server(made, keepalive_timeout=self._keepalive_seconds, max_connections=self._max_connections)
+        return _Server(await super()._make_server(), self._settings)
 
 
 class _Server(web.Server):
-    def __init__(self, made: web.Server, *, keepalive_timeout: float, max_connections: int) -> None:
+    def __init__(self, made: web.Server, settings: HttpSettings) -> None:
         super().__init__(made.request_handler, request_factory=made.request_factory)
-        self._keepalive_seconds = keepalive_timeout
-        self._max_connections = max_connections
+        self._settings = settings
 
     def __call__(self) -> web.RequestHandler:
-        return _Connection(self, loop=self._loop, keepalive_timeout=self._keepalive_seconds)
+        return _Connection(
+            self,
+            loop=self._loop,
+            keepalive_timeout=self._settings.keepalive_timeout,
+            lingering_time=min(_LINGER_SECONDS, self._settings.body_timeout),
+        )
 
     def is_full(self) -> bool:
-        return len(self._connections) > self._max_connections
+        return len(self._connections) > self._settings.max_connections
 
 
 class _Connection(web.RequestHandler):
@@ -92,6 +95,8 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - aiohttp's signature; it echoes what the client sent
     ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError):
+            raise exc
         if status >= _SERVER_ERROR:
             _log.error("http.connection_failed", status=status, exc_info=exc)
             response = problem(errors.PlaylogError())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 import tenacity
 
-from engine.errors import PlaylogError
+from engine.errors import UNMAPPED, PlaylogError
 from engine.runtime import metrics
 from engine.runtime.database import classify
 
@@ -100,10 +101,10 @@ async def _one_pass(role: Role, progress: LoopProgress | None) -> float | None:
 
 def _report(name: str, error: Exception) -> None:
     known = classify(error)
-    expected = isinstance(error, PlaylogError) or known.code != PlaylogError.code
+    expected = known.code not in {PlaylogError.code, UNMAPPED}
     metrics.loop_failures.labels(name, known.code).inc()
     _log.log(
-        30 if expected else 40,
+        logging.WARNING if expected else logging.ERROR,
         "loop.failed",
         loop=name,
         code=known.code,

@@ -101,6 +101,26 @@ worker_dropped_log_lines = _counter(
     "playlog_worker_dropped_log_lines_total", "Log lines given up because the queue was full."
 )
 
+due_served = _counter(
+    "playlog_due_served_total", "Timers, leases and deliveries that the scheduler served.", ("kind",)
+)
+
+projector_events = _counter("playlog_projector_events_total", "Events folded into snapshots.")
+projector_seconds = _histogram("playlog_projector_batch_seconds", "Seconds one batch of messages took.")
+projector_lag = _gauge(
+    "playlog_projector_lag_seconds", "Seconds from recording to projecting, of the newest event; 0 when idle."
+)
+projector_log_reads = _counter(
+    "playlog_projector_log_reads_total", "Executions brought forward from the log instead of messages."
+)
+projector_gaps = _counter(
+    "playlog_projector_gaps_total", "Executions whose message did not follow the remembered state."
+)
+projector_poison = _counter("playlog_projector_poison_total", "Executions that could not be folded.")
+projector_unreadable = _counter(
+    "playlog_projector_unreadable_messages_total", "Messages that could not be read."
+)
+
 
 def reference() -> str:
     """Render docs/reference/metrics.md."""

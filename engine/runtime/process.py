@@ -123,11 +123,16 @@ async def _finish(context: ProcessContext[S], work: asyncio.Task[None]) -> None:
     stopping = asyncio.create_task(context.stop.wait())
     await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    context.health.add("process", _stopping)
     await asyncio.wait({work}, timeout=context.settings.grace_seconds)
     if not work.done():
         _log.error("process.not_drained", grace_seconds=context.settings.grace_seconds)
         work.cancel()
         await asyncio.wait({work}, timeout=_CANCEL_SECONDS)
+
+
+async def _stopping() -> str | None:
+    return "stopping"
 
 
 def _exit_code(name: str, work: asyncio.Task[None]) -> int:

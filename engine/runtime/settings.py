@@ -158,7 +158,9 @@ class PublicApiSettings(SettingsGroup):
 class WorkerSettings(SettingsGroup):
     """The worker."""
 
-    internal_api_url: str = Field("http://127.0.0.1:8081", description="URL of the internal API.")
+    internal_api_url: str = Field(
+        "http://127.0.0.1:8081", pattern=r"^https?://[^/]+", description="URL of the internal API."
+    )
     internal_api_token: SecretStr | None = Field(None, description="Bearer token for the internal API.")
     internal_api_token_file: Path | None = Field(
         None, description="File with the token, read again when it changes."

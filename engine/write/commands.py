@@ -132,9 +132,7 @@ async def settle(
     return settled
 
 
-async def _executions_of(
-    connection: asyncpg.Connection, results: Sequence[Result]
-) -> Mapping[int, int]:
+async def _executions_of(connection: asyncpg.Connection, results: Sequence[Result]) -> Mapping[int, int]:
     owners = {
         result.lease.command_id: result.execution_id for result in results if result.execution_id is not None
     }

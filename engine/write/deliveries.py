@@ -72,9 +72,7 @@ async def _postpone(connection: asyncpg.Connection, delivery: Delivery) -> None:
         await connection.execute(SQL.drop, delivery.delivery_id)
 
 
-async def _request(
-    connection: asyncpg.Connection, definitions: Definitions, delivery: Delivery
-) -> Request:
+async def _request(connection: asyncpg.Connection, definitions: Definitions, delivery: Delivery) -> Request:
     match delivery.kind:
         case "start":
             return await _start_child(connection, definitions, delivery)

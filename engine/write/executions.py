@@ -31,8 +31,10 @@ START_SCOPE = "start"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOrder:
-    """What a caller asks to run. `deadline` in seconds; `key` names the execution, unique for ever;
-    `idempotency_key` makes the request repeatable.
+    """What a caller asks to run.
+
+    `deadline` in seconds; `key` names the execution, unique for ever; `idempotency_key` makes the
+    request repeatable.
     """
 
     playbook: str
@@ -101,51 +103,50 @@ def start_request(
     definition: Definition, resolved: Resolved, order: StartOrder, parent: Parent | None = None
 ) -> Request:
     """The append that starts an execution; raises `Invalid` for inputs against their schema."""
-    inputs = check_inputs(definition, order.inputs)
     seconds = definition.deadline if order.deadline is None else order.deadline
-    deadline = resolved.moment + timedelta(seconds=seconds)
-    priority = definition.priority if order.priority is None else order.priority
+    head = NewHead(
+        definition_hash=resolved.definition_hash,
+        path=resolved.path,
+        playbook_version=resolved.version,
+        parent_id=None if parent is None else parent.execution_id,
+        pool=definition.pool,
+        priority=definition.priority if order.priority is None else order.priority,
+        deadline=resolved.moment + timedelta(seconds=seconds),
+    )
+    event = engine_event(
+        EventType.EXECUTION_STARTED,
+        _started_payload(head, check_inputs(definition, order.inputs), order, parent),
+        event_id=derive_id("started", resolved.execution_id),
+        traceparent=order.traceparent,
+    )
+    return Request(
+        execution_id=resolved.execution_id,
+        events=(event,),
+        origin=Origin.ENGINE,
+        head=head,
+        keys=_keys(order),
+    )
+
+
+def _started_payload(
+    head: NewHead, inputs: object, order: StartOrder, parent: Parent | None
+) -> dict[str, object]:
     payload: dict[str, object] = {
-        "playbook": resolved.path,
-        "playbook_version": resolved.version,
-        "definition_hash": resolved.definition_hash.hex(),
+        "playbook": head.path,
+        "playbook_version": head.playbook_version,
+        "definition_hash": head.definition_hash.hex(),
         "inputs": inputs,
-        "deadline": iso(deadline),
-        "pool": definition.pool,
-        "priority": priority,
+        "deadline": iso(head.deadline),
+        "pool": head.pool,
+        "priority": head.priority,
     }
     if order.labels:
         payload["labels"] = dict(order.labels)
     if order.key is not None:
         payload["key"] = order.key
     if parent is not None:
-        payload["parent"] = {
-            "execution_id": str(parent.execution_id),
-            "step": parent.step,
-            "depth": parent.depth,
-        }
-    return Request(
-        execution_id=resolved.execution_id,
-        events=(
-            engine_event(
-                EventType.EXECUTION_STARTED,
-                payload,
-                event_id=derive_id("started", resolved.execution_id),
-                traceparent=order.traceparent,
-            ),
-        ),
-        origin=Origin.ENGINE,
-        head=NewHead(
-            definition_hash=resolved.definition_hash,
-            path=resolved.path,
-            playbook_version=resolved.version,
-            parent_id=None if parent is None else parent.execution_id,
-            pool=definition.pool,
-            priority=priority,
-            deadline=deadline,
-        ),
-        keys=_keys(order),
-    )
+        payload["parent"] = {**parent._asdict(), "execution_id": str(parent.execution_id)}
+    return payload
 
 
 def _keys(order: StartOrder) -> tuple[Key, ...]:

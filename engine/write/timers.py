@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from engine.domain.admit import Origin
-from engine.domain.decide import EXECUTION_TIMER
+from engine.domain.effects import EXECUTION_TIMER
 from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EventType
 from engine.write.executions import engine_event

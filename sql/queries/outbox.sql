@@ -1,47 +1,62 @@
--- name: lock_shards
--- Shards nobody else is passing over, least recently served first.
-select shard, last_pass_at, stream_created, last_seq, safe_at, generation, refill_after
-from playlog.shard
-order by last_pass_at
-limit $1
-for update skip locked
-
--- name: touch_shards
--- Note that these shards were served, so that the others come next.
-update playlog.shard set last_pass_at = clock_timestamp() where shard = any($1::smallint[])
+-- The outbox: messages waiting to be published.
 
 -- name: due
--- Due messages of locked shards in order; a leased or backing-off message blocks the later ones of its execution.
-select o.outbox_id, o.shard, o.execution_id, o.first_version, o.last_version, o.event_id, o.subject,
-    o.payload, o.traceparent, o.attempts, o.created_at
-from playlog.outbox o
-where o.shard = any($1::smallint[])
-    and o.available_at <= clock_timestamp()
-    and (o.leased_until is null or o.leased_until <= clock_timestamp())
-    and not exists (
-        select from playlog.outbox earlier
-        where earlier.execution_id = o.execution_id and earlier.outbox_id < o.outbox_id
-            and (earlier.available_at > clock_timestamp() or earlier.leased_until > clock_timestamp())
-    )
+-- Due messages of owned shards in order, by count and bytes; one held back holds back its execution's later ones.
+with candidates as (
+    select c.outbox_id, c.bytes
+    from unnest($1::smallint[]) as owned (shard)
+    cross join lateral (
+        select o.outbox_id, octet_length(o.payload) as bytes
+        from playlog.outbox o
+        where o.shard = owned.shard
+            and o.available_at <= clock_timestamp()
+            and (o.leased_until is null or o.leased_until <= clock_timestamp())
+            and not exists (
+                select from playlog.outbox held
+                where (held.lease_token is not null or held.first_failed_at is not null)
+                    and held.execution_id = o.execution_id and held.outbox_id < o.outbox_id
+                    and (held.available_at > clock_timestamp() or held.leased_until > clock_timestamp())
+            )
+        order by o.outbox_id
+        limit $3
+    ) as c
+    order by c.outbox_id
+    limit $2
+), summed as materialized (
+    select outbox_id, bytes, sum(bytes) over (order by outbox_id) as total from candidates
+)
+select o.outbox_id, o.shard, o.execution_id, o.first_version, o.last_version, o.subject, o.payload,
+    o.traceparent, o.attempts, o.created_at
+from summed s
+join playlog.outbox o on o.outbox_id = s.outbox_id
+where s.total <= $4 or s.total = s.bytes
 order by o.outbox_id
-limit $2
+
+-- name: delete_published
+-- Messages that are in the stream.
+delete from playlog.outbox where outbox_id = any($1::bigint[])
 
 -- name: lease
--- Lease the first due messages of locked shards to an HTTP claimer, at most a few an execution.
-with candidates as materialized (
-    select o.outbox_id, o.execution_id
-    from playlog.outbox o
-    where o.shard = any($1::smallint[])
-        and o.available_at <= clock_timestamp()
-        and (o.leased_until is null or o.leased_until <= clock_timestamp())
-        and not exists (
-            select from playlog.outbox earlier
-            where earlier.execution_id = o.execution_id and earlier.outbox_id < o.outbox_id
-                and (earlier.available_at > clock_timestamp() or earlier.leased_until > clock_timestamp())
-        )
-    order by o.outbox_id
-    limit $2 * 8
-), ranked as materialized (
+-- Lease the oldest due messages of owned shards, at most a few an execution.
+with candidates as (
+    select c.outbox_id, c.execution_id
+    from unnest($1::smallint[]) as owned (shard)
+    cross join lateral (
+        select o.outbox_id, o.execution_id
+        from playlog.outbox o
+        where o.shard = owned.shard
+            and o.available_at <= clock_timestamp()
+            and (o.leased_until is null or o.leased_until <= clock_timestamp())
+            and not exists (
+                select from playlog.outbox held
+                where (held.lease_token is not null or held.first_failed_at is not null)
+                    and held.execution_id = o.execution_id and held.outbox_id < o.outbox_id
+                    and (held.available_at > clock_timestamp() or held.leased_until > clock_timestamp())
+            )
+        order by o.outbox_id
+        limit $2
+    ) as c
+), ranked as (
     select outbox_id, row_number() over (partition by execution_id order by outbox_id) as place
     from candidates
 ), chosen as materialized (
@@ -53,45 +68,37 @@ set attempts = attempts + 1, lease_token = (playlog.new_ids(1))[1],
 from chosen
 where o.outbox_id = chosen.outbox_id
 returning o.outbox_id, o.event_id, o.execution_id, o.first_version, o.last_version, o.subject, o.payload,
-    o.traceparent, o.attempts, o.lease_token, o.leased_until, o.shard
-
--- name: delete_published
--- Messages that are in the stream.
-delete from playlog.outbox where outbox_id = any($1::bigint[]) returning outbox_id
+    o.traceparent, o.attempts, o.lease_token, o.leased_until, o.shard, o.created_at
 
 -- name: settle_published
 -- Delete published messages; where a lease token is given it must still be the current one.
 delete from playlog.outbox o
 using unnest($1::bigint[], $2::bigint[]) as p (outbox_id, lease_token)
 where o.outbox_id = p.outbox_id and (p.lease_token is null or o.lease_token = p.lease_token)
-returning o.outbox_id
+returning o.outbox_id, o.shard
 
--- name: remaining
+-- name: waiting
 -- Which of these messages still wait.
 select outbox_id from playlog.outbox where outbox_id = any($1::bigint[])
 
 -- name: park
--- Set a failed message aside with its backoff; where a lease token is given it must still be the current one.
-update playlog.outbox
-set attempts = greatest(attempts, $3), available_at = clock_timestamp() + make_interval(secs => $4),
-    last_error = left($5, 2000), first_failed_at = coalesce(first_failed_at, clock_timestamp()),
+-- Set failed messages aside for some seconds; where a lease token is given it must still be the current one.
+update playlog.outbox o
+set attempts = greatest(o.attempts, f.attempts),
+    available_at = clock_timestamp() + make_interval(secs => f.delay),
+    last_error = f.error, first_failed_at = coalesce(o.first_failed_at, clock_timestamp()),
     lease_token = null, leased_until = null
-where outbox_id = $1 and ($2::bigint is null or lease_token = $2)
-returning outbox_id
-
--- name: ever_given
--- Whether the sequence has given this id out already.
-select case when is_called then last_value >= $1 else last_value > $1 end
-from playlog.outbox_outbox_id_seq
+from unnest($1::bigint[], $2::integer[], $3::float8[], $4::text[], $5::bigint[])
+    as f (outbox_id, attempts, delay, error, lease_token)
+where o.outbox_id = f.outbox_id and (f.lease_token is null or o.lease_token = f.lease_token)
+returning o.outbox_id, o.attempts
 
 -- name: bury
--- Give up messages which failed often while others went through; they stay visible and redrivable.
+-- Give up messages while others went through after their first failure; they stay visible and redrivable.
 with hopeless as (
     delete from playlog.outbox o
-    where o.outbox_id = any($1::bigint[]) and o.attempts >= $2
-        and exists (
-            select from playlog.shard s where s.shard = o.shard and s.safe_at > o.first_failed_at
-        )
+    where o.outbox_id = any($1::bigint[])
+        and exists (select from playlog.shard s where s.published_at > o.first_failed_at)
     returning o.*
 )
 insert into playlog.outbox_dead (outbox_id, shard, execution_id, first_version, last_version, event_id,
@@ -101,46 +108,47 @@ select outbox_id, shard, execution_id, first_version, last_version, event_id, su
 from hopeless
 returning outbox_id
 
--- name: acknowledge
--- What the stream confirmed for these shards: its last sequence and until when nothing is missing.
-update playlog.shard
-set last_seq = greatest(last_seq, $2), stream_created = $3, safe_at = clock_timestamp(),
-    last_pass_at = clock_timestamp()
-where shard = any($1::smallint[])
+-- name: was_given
+-- Whether the sequence has given this id out.
+select $1::bigint >= 1 and case when is_called then last_value >= $1 else last_value > $1 end
+from playlog.outbox_outbox_id_seq
 
 -- name: pending_count
--- Claimable now, counted exactly up to a limit.
-select count(*) from (
-    select from playlog.outbox
-    where available_at <= clock_timestamp() and (leased_until is null or leased_until <= clock_timestamp())
-    limit $1
-) as counted
-
--- name: estimate
--- Rows of the outbox by the planner's statistics, for counts beyond the exact limit.
-select greatest(c.reltuples, s.n_live_tup, 0)::bigint as live
-from pg_class c join pg_stat_user_tables s on s.relid = c.oid
-where c.oid = 'playlog.outbox'::regclass
-
--- name: standing
--- Leased and parked messages, the dead ones, and the age of the oldest message.
+-- What `due` would find, and what is leased, parked and dead, each counted up to a limit; the oldest's age.
 select
     (select count(*) from (
-        select from playlog.outbox where leased_until > clock_timestamp() limit $1) as l) as in_flight,
+        select from playlog.outbox o
+        where o.available_at <= clock_timestamp()
+            and (o.leased_until is null or o.leased_until <= clock_timestamp())
+            and not exists (
+                select from playlog.outbox held
+                where (held.lease_token is not null or held.first_failed_at is not null)
+                    and held.execution_id = o.execution_id and held.outbox_id < o.outbox_id
+                    and (held.available_at > clock_timestamp() or held.leased_until > clock_timestamp())
+            )
+        limit $1) as due) as pending,
     (select count(*) from (
-        select from playlog.outbox where available_at > clock_timestamp() limit $1) as p) as parked,
-    (select count(*) from (select from playlog.outbox_dead limit $1) as d) as dead,
-    (select extract(epoch from clock_timestamp() - created_at)::double precision
+        select from playlog.outbox
+        where (lease_token is not null or first_failed_at is not null) and leased_until > clock_timestamp()
+        limit $1) as leased) as in_flight,
+    (select count(*) from (
+        select from playlog.outbox
+        where (lease_token is not null or first_failed_at is not null) and available_at > clock_timestamp()
+        limit $1) as parked) as parked,
+    (select count(*) from (select from playlog.outbox_dead limit $1) as dead) as dead,
+    (select extract(epoch from clock_timestamp() - created_at)::float8
         from playlog.outbox order by outbox_id limit 1) as oldest_age_seconds
 
--- name: shards
--- Every shard as it stands.
-select shard, last_pass_at, stream_created, last_seq, safe_at, generation, refill_after
-from playlog.shard order by shard
+-- name: estimate
+-- Rows of the outbox by the server's statistics.
+select coalesce(nullif(s.n_live_tup, 0), c.reltuples::bigint)
+from pg_class c
+join pg_stat_user_tables s on s.relid = c.oid
+where c.oid = 'playlog.outbox'::regclass
 
 -- name: dead
 -- Dead messages, newest first, below a cursor.
-select outbox_id, shard, execution_id, first_version, last_version, event_id, subject, attempts, last_error,
+select outbox_id, execution_id, first_version, last_version, event_id, subject, attempts, last_error,
     created_at, died_at
 from playlog.outbox_dead
 where $1::bigint is null or outbox_id < $1
@@ -158,5 +166,4 @@ overriding system value
 select outbox_id, shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent,
     created_at
 from revived
-order by outbox_id
 returning outbox_id

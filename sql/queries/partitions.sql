@@ -5,12 +5,14 @@ from pg_inherits i
 join pg_class c on c.oid = i.inhrelid
 where i.inhparent = to_regclass('playlog.' || $1)
 
--- name: id_at
--- The lowest id of the month that starts so many months after the current one.
-select playlog.first_id_at(date_trunc('month', clock_timestamp(), 'UTC') + make_interval(months => $1)) as low,
-    to_char(
-        (date_trunc('month', clock_timestamp(), 'UTC') + make_interval(months => $1)) at time zone 'UTC',
-        'YYYYMM') as suffix
+-- name: months
+-- The current month and so many after it: the name and the bounds of its partition.
+select to_char(month at time zone 'UTC', 'YYYYMM') as suffix,
+    playlog.first_id_at(month) as low,
+    playlog.first_id_at(month + interval '1 month') as high
+from generate_series(0, $1::integer) as ahead,
+    lateral (select date_trunc('month', clock_timestamp(), 'UTC') + make_interval(months => ahead) as month) as m
+order by ahead
 
 -- name: add
 -- One more partition [low, high).

@@ -38,9 +38,7 @@ class Engine:
         return standing.execution_id
 
     async def claim(self, limit: int = 10, pool: str = "default") -> list[Claimed]:
-        return await commands.claim(
-            self.connection, worker_id="w1", pool=pool, limit=limit, lease_seconds=60
-        )
+        return await commands.claim(self.connection, worker_id="w1", pool=pool, limit=limit, lease_seconds=60)
 
     async def settle(self, *results: Result) -> commands.Settled:
         return await commands.settle(self.connection, self.appender, "w1", results)

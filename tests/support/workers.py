@@ -57,11 +57,14 @@ async def running(
         )
         heartbeat.start()
         task = asyncio.create_task(loop.run(stop, grace))
+        shipping = asyncio.create_task(logs.run())
         try:
             yield RunningWorker(loop, held, stop, task)
         finally:
             stop.set()
             stub.settle_gate.set()
             await task
+            shipping.cancel()
+            await asyncio.gather(shipping, return_exceptions=True)
             heartbeat.stop()
             await asyncio.to_thread(heartbeat.join)

@@ -48,6 +48,7 @@ from engine.language.expressions.types import (
 from engine.language.expressions.values import kind_of
 
 MAX_FAULTS = 20
+_KEYS = {"string", "int", "double", "bool", "dyn"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +218,7 @@ class Checker:
         if node.operator in {"==", "!="}:
             return BOOL
         if node.operator == "in":
-            return self._membership(node, right)
+            return self._membership(node, left, right)
         if node.operator == "+" and isinstance(left, ListType) and isinstance(right, ListType):
             return ListType(joined(left.element, right.element))
         results = [
@@ -232,10 +233,12 @@ class Checker:
             )
         return results[0] if all(result == results[0] for result in results) else DYN
 
-    def _membership(self, node: Binary, right: Type) -> Type:
+    def _membership(self, node: Binary, left: Type, right: Type) -> Type:
         if right.kind not in {"list", "map", "dyn"}:
             hint = "use .contains(...)" if right == STRING else None
             self.fault(node.at, f"'in' needs a list or a map on its right, not {worded(right.kind)}", hint)
+        elif right.kind == "map" and left.kind not in _KEYS:
+            self.fault(node.at, f"{worded(left.kind)} is never a key of a map")
         return BOOL
 
     @_check.register(ListLiteral)

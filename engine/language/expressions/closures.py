@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import singledispatchmethod
 
 from engine.domain.expression import ExpressionFailed
@@ -14,8 +14,9 @@ from engine.language.expressions.access import (
     optional_member,
     path_reader,
 )
+from engine.language.expressions.calling import host_call, or_value, overloaded
 from engine.language.expressions.frame import Closure, Frame, absorb, mismatch
-from engine.language.expressions.functions import FUNCTIONS, METHODS, Overload
+from engine.language.expressions.functions import FUNCTIONS, METHODS
 from engine.language.expressions.macros import Loop, loop_closure
 from engine.language.expressions.membership import constant_membership, membership
 from engine.language.expressions.operators import NO_OVERLOAD, OPERATIONS, Operation, invert, negate
@@ -37,7 +38,7 @@ from engine.language.expressions.syntax import (
     path,
 )
 from engine.language.expressions.types import worded
-from engine.language.expressions.values import Maybe, kind_of
+from engine.language.expressions.values import kind_of
 
 
 class Compiler:
@@ -177,10 +178,10 @@ class Compiler:
         parts = node.arguments if node.target is None else (node.target, *node.arguments)
         arguments = [self.compile(part) for part in parts]
         if node.target is None and node.function in self._functions:
-            return _host_call(name_reader(node.function), arguments)
+            return host_call(name_reader(node.function), arguments)
         if node.function == "orValue":
-            return _or_value(*arguments)
-        return _overloaded(node, (FUNCTIONS if node.target is None else METHODS)[node.function], arguments)
+            return or_value(*arguments)
+        return overloaded(node, (FUNCTIONS if node.target is None else METHODS)[node.function], arguments)
 
     @_emit.register(Macro)
     def _macro(self, node: Macro) -> Closure:
@@ -243,8 +244,8 @@ def _logic(sign: str, operands: Sequence[Closure], *, decisive: bool) -> Closure
             if value is decisive:
                 return decisive
             if not isinstance(value, bool):
-                failed = mismatch(f"'{sign}' needs bools, not {worded(kind_of(value))}")
-                failure = absorb(frame, failed, failure)
+                wrong = mismatch(f"'{sign}' needs bools, not {worded(kind_of(value))}")
+                failure = absorb(frame, wrong, failure)
         if failure is not None:
             raise failure
         return not decisive
@@ -265,61 +266,3 @@ def _map_closure(entries: Sequence[tuple[Closure, Closure]]) -> Closure:
         return built
 
     return build
-
-
-def _host_call(function: Closure, arguments: Sequence[Closure]) -> Closure:
-    def call(frame: Frame) -> object:
-        called = function(frame)
-        if not callable(called):
-            raise mismatch("a function of the host is no function here")
-        result: object = called(*[argument(frame) for argument in arguments])
-        return result
-
-    return call
-
-
-def _or_value(optional: Closure, otherwise: Closure) -> Closure:
-    def or_value(frame: Frame) -> object:
-        value = optional(frame)
-        if not isinstance(value, Maybe):
-            raise mismatch(f"orValue() is a method of an optional, not of {worded(kind_of(value))}")
-        return value.value if value.present else otherwise(frame)
-
-    return or_value
-
-
-def _overloaded(node: Call, overloads: Sequence[Overload], arguments: Sequence[Closure]) -> Closure:
-    count = len(arguments)
-    fitting = [overload for overload in overloads if len(overload.kinds) == count]
-    if any("dyn" in overload.kinds for overload in fitting) or count == 0:
-        run = fitting[0].run
-        return lambda frame: run(frame, *[argument(frame) for argument in arguments])
-    table: dict[tuple[str, ...], Callable[..., object]] = {one.kinds: one.run for one in fitting}
-    if count == 1:
-        return _single(node, {kinds[0]: run for kinds, run in table.items()}, arguments[0])
-
-    def call(frame: Frame) -> object:
-        values = [argument(frame) for argument in arguments]
-        kinds = tuple([kind_of(value) for value in values])
-        found = table.get(kinds)
-        if found is None:
-            raise _meaningless(node, kinds)
-        return found(frame, *values)
-
-    return call
-
-
-def _single(node: Call, table: Mapping[str, Callable[..., object]], argument: Closure) -> Closure:
-    def call(frame: Frame) -> object:
-        value = argument(frame)
-        found = table.get(kind_of(value))
-        if found is None:
-            raise _meaningless(node, [kind_of(value)])
-        return found(frame, value)
-
-    return call
-
-
-def _meaningless(node: Call, kinds: Sequence[str]) -> ExpressionFailed:
-    given = ", ".join(map(worded, kinds))
-    return mismatch(f"{node.function}() has no meaning for {given} in {path(node)}")

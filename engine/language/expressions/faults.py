@@ -55,8 +55,13 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
     """Word the known name nearest to `name` as a hint; None when nothing is near."""
     if len(name) > _LONGEST_GUESS:
         return None
-    near = get_close_matches(name, list(known), n=1)
-    return f"did you mean '{near[0]}'?" if near else None
+    near = get_close_matches(name, list(known), n=5)
+    if not near:
+        return None
+    letters = sorted(name)
+    # Swapped letters are the likeliest slip: 'dya' is rather 'day' than 'dry'.
+    best = next((one for one in near if sorted(one) == letters), near[0])
+    return f"did you mean '{best}'?"
 
 
 class Wrong(Exception):  # noqa: N818  # a finding on its way to the checker, not an error

@@ -81,7 +81,7 @@ def _split(frame: Frame, text: str, separator: str, limit: int = -1) -> list[str
     frame.spend(pieces)
     if separator:
         return text.split(separator, pieces - 1)
-    return [*text[: pieces - 1], text[pieces - 1 :]] if text else []
+    return [*text[: pieces - 1], text[pieces - 1 :]] if text else [""]
 
 
 def _join(frame: Frame, parts: Sequence[object], separator: str = "") -> str:

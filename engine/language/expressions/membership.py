@@ -14,7 +14,9 @@ _GROUPS = {"int": "number", "double": "number"}
 def membership(frame: Frame, value: object, among: object) -> object:
     """Whether a list holds a value or a map a key."""
     if isinstance(among, Mapping):
-        return isinstance(value, str | int | float) and not isinstance(value, bool) and value in among
+        if not isinstance(value, str | int | float):
+            return NO_OVERLOAD
+        return not isinstance(value, bool) and value in among
     if kind_of(among) != "list":
         return NO_OVERLOAD
     assert isinstance(among, Sequence)  # noqa: S101  # by its kind

@@ -47,7 +47,7 @@ class _Parser:
     def __init__(self, source: str) -> None:
         self._source = source
         self._tokens = tokenize(source)
-        self._position = 0
+        self._token = next(self._tokens)
         self._nesting = 0
 
     def whole(self) -> Node:
@@ -65,15 +65,14 @@ class _Parser:
             level = [part for node in level for part in children(node)]
             if not level:
                 return
-        raise self._fault(level[0].at, f"more than {MAX_HEIGHT} operators are chained here")
+        raise self._chained(level[0].at)
 
-    @property
-    def _token(self) -> Token:
-        return self._tokens[self._position]
+    def _chained(self, at: int) -> ExpressionFault:
+        return self._fault(at, f"more than {MAX_HEIGHT} operators are chained here")
 
     def _next(self) -> Token:
         token = self._token
-        self._position += 1
+        self._token = next(self._tokens)
         return token
 
     def _accept(self, *texts: str) -> Token | None:
@@ -122,8 +121,12 @@ class _Parser:
 
     def _binary(self, floor: int) -> Node:
         left = self._unary()
+        links = 0
         while (power := self._power()) > floor:
             operator = self._next()
+            links += 1
+            if links > MAX_HEIGHT:
+                raise self._chained(operator.at)
             left = Binary(operator.at, operator.text, left, self._binary(power))
         return left
 
@@ -135,6 +138,8 @@ class _Parser:
         operators: list[Token] = []
         while operator := self._accept("!", "-"):
             operators.append(operator)
+            if len(operators) > MAX_HEIGHT:
+                raise self._chained(operator.at)
         if operators and operators[-1].text == "-" and self._token.kind in {"int", "double"}:
             node = self._members(self._number(operators.pop()))
         else:
@@ -152,17 +157,23 @@ class _Parser:
         return Literal(token.at, value) if minus is None else Literal(minus.at, -value)
 
     def _members(self, node: Node) -> Node:
+        links = 0
         while sign := self._accept(".", ".?", "[", "[?"):
-            if sign.text in {"[", "[?"}:
-                node = Index(sign.at, node, self._expression(), optional=sign.text == "[?")
-                self._expect("]")
-                continue
-            field = self._field()
-            if sign.text == "." and self._accept("("):
-                node = self._method(field, node)
-            else:
-                node = Select(field.at, node, field.text, optional=sign.text == ".?")
+            links += 1
+            if links > MAX_HEIGHT:
+                raise self._chained(sign.at)
+            node = self._member(sign, node)
         return node
+
+    def _member(self, sign: Token, operand: Node) -> Node:
+        if sign.text in {"[", "[?"}:
+            index = Index(sign.at, operand, self._expression(), optional=sign.text == "[?")
+            self._expect("]")
+            return index
+        field = self._field()
+        if sign.text == "." and self._accept("("):
+            return self._method(field, operand)
+        return Select(field.at, operand, field.text, optional=sign.text == ".?")
 
     def _field(self) -> Token:
         if self._token.kind != "name":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.language.expressions.faults import ExpressionFault, fault_at
@@ -18,7 +19,7 @@ _TOKEN = re.compile(
     r"""
       (?P<space> [ \t\n\r\f]+ | //[^\n]* )
     | (?P<bytes> (?: [bB][rR]? | [rR][bB] )['"] )
-    | (?P<raw> [rR](?: '''(?s:.*?)''' | \"""(?s:.*?)\""" 
+    | (?P<raw> [rR](?: '''(?s:.*?)''' | \"""(?s:.*?)\"""
         | (?!'''|\""")(?: '[^'\n\r]*' | "[^"\n\r]*" ) ) )
     | (?P<string> '''(?: [^\\] | \\(?s:.) )*?''' | \"""(?: [^\\] | \\(?s:.) )*?\"""
         | (?!'''|\""")(?: '(?: [^'\\\n\r] | \\[^\n\r] )*' | "(?: [^"\\\n\r] | \\[^\n\r] )*" ) )
@@ -52,21 +53,19 @@ class Token:
     value: int | float | str = ""
 
 
-def tokenize(source: str) -> list[Token]:
+def tokenize(source: str) -> Iterator[Token]:
     """Cut a source into tokens, the last of kind `end`; raise `ExpressionFault` at the first that is none."""
     if unfit := _UNFIT.search(source):
         raise _fault(source, unfit.start(), "a source may hold neither NUL nor half a surrogate pair")
-    tokens: list[Token] = []
     at = 0
     while at < len(source):
         found = _TOKEN.match(source, at)
         if found is None:
             raise _fault(source, at, f"unexpected character {source[at]!r}", _INSTEAD.get(source[at]))
         if found.lastgroup != "space":
-            tokens.append(_token(source, found))
+            yield _token(source, found)
         at = found.end()
-    tokens.append(Token("end", "", len(source)))
-    return tokens
+    yield Token("end", "", len(source))
 
 
 def _token(source: str, found: re.Match[str]) -> Token:

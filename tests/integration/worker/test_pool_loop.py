@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import workers
 from tests.support.eventually import eventually
-from tests.support.internal_api_stub import Fault, InternalApiStub, StubCommand
+from tests.support.internal_api_stub import Body, Fault, InternalApiStub, StubCommand
+from tests.support.processes import assert_gone
 from worker.tools.contract import ToolContext, ToolFailed
+from worker.tools.python import PythonPool
+from worker.tools.shell import shell_tool
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from worker.tools.contract import Tool
 
 
@@ -171,6 +177,25 @@ async def test_an_attempt_ends_at_its_time_limit(stub: InternalApiStub) -> None:
         assert stub.result(number)["error"]["code"] == "timeout"
 
 
+async def test_a_time_limit_kills_the_process_group(stub: InternalApiStub, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import subprocess, time\n"
+        "def hang(path):\n"
+        "    open(path, 'w').write(str(subprocess.Popen(['sleep', '300']).pid))\n"
+        "    time.sleep(300)\n"
+    )
+    python = PythonPool([tmp_path])
+    script = {"command": "sleep 300 & echo $! > shell.pid; wait", "cwd": str(tmp_path)}
+    call = {"call": "slow:hang", "args": {"path": str(tmp_path / "python.pid")}}
+    numbers = [stub.add("shell", script, timeout_seconds=1), stub.add("python", call, timeout_seconds=1)]
+    async with workers.running(stub, {"shell": shell_tool(), "python": python.run}):
+        await eventually(lambda: _equal(stub.settled(), 2))
+    await python.close()
+    assert [stub.result(number)["error"]["code"] for number in numbers] == ["timeout", "timeout"]
+    for file in ("shell.pid", "python.pid"):
+        await eventually(partial(assert_gone, int((tmp_path / file).read_text())))
+
+
 def _failing(error: Exception) -> Tool:
     async def run(_value: object, _context: ToolContext) -> object:
         raise error
@@ -236,6 +261,20 @@ async def test_ids_are_kept_as_the_api_wrote_them(stub: InternalApiStub) -> None
     assert stub.bodies("/commands/settle")[0]["results"][0]["command_id"] == "1"
 
 
+async def test_log_lines_are_shipped_while_the_tool_runs(stub: InternalApiStub) -> None:
+    gate = Gate()
+
+    async def talk(value: object, context: ToolContext) -> object:
+        context.log("stderr", "begun")
+        return await gate.run(value, context)
+
+    number = stub.add("tool")
+    async with workers.running(stub, {"tool": talk}):
+        line = await eventually(lambda: _found(stub.lines, number))
+        gate.opened.set()
+    assert (line["stream"], line["line"], line["attempt"]) == ("stderr", "begun", 1)
+
+
 async def test_what_a_tool_prints_is_shipped_in_order(stub: InternalApiStub) -> None:
     async def talk(_value: object, context: ToolContext) -> object:
         for number in range(3):
@@ -249,6 +288,11 @@ async def test_what_a_tool_prints_is_shipped_in_order(stub: InternalApiStub) -> 
     lines = [stub.lines[number, seq] for seq in (1, 2, 3)]
     assert [line["line"] for line in lines] == ["line 0", "line 1", "line 2"]
     assert {line["execution_id"] for line in lines} == {"77"}
+
+
+def _found(lines: dict[tuple[str, int], Body], number: str) -> Body:
+    assert (number, 1) in lines
+    return lines[number, 1]
 
 
 def _equal(left: object, right: object) -> None:

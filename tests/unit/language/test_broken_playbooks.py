@@ -37,8 +37,8 @@ def test_a_fault_is_data_and_text() -> None:
     assert "the playbook has 1 fault: shop.yaml:3:23" in refused.value.detail
 
 
-def test_at_most_100_faults_are_listed_and_the_rest_is_counted() -> None:
+def test_at_most_100_faults_are_listed() -> None:
     steps = "".join(f"  - {{name: step_{number}, tool: unknown}}\n" for number in range(150))
-    with pytest.raises(Invalid, match=r"150 faults \(the first 100 are listed\)") as refused:
+    with pytest.raises(Invalid, match="100 faults or more") as refused:
         parse(f"playbook: a\nsteps:\n{steps}".encode())
     assert [fault["line"] for fault in refused.value.data["faults"]] == list(range(3, 103))

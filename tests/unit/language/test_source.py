@@ -150,7 +150,7 @@ def test_numbers_that_json_cannot_hold_are_refused(text: str) -> None:
 )
 @pytest.mark.parametrize("ascii_only", [True, False])
 @pytest.mark.parametrize("indent", [None, 2, "\t"])
-def test_json_means_what_it_says(value: object, ascii_only: bool, indent: int | str | None) -> None:
+def test_json_means_what_it_says(*, value: object, ascii_only: bool, indent: int | str | None) -> None:
     document = read(json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode())
     assert document.faults == []
     assert document.root is not None

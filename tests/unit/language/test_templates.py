@@ -36,14 +36,14 @@ def test_what_is_wholly_an_expression_is_one(text: str, source: str) -> None:
     assert text.startswith(source, found[1])
 
 
-@pytest.mark.parametrize("text", ["", "a", "$", "{a}", "$a", "$ {a}", "}${"[:1]])
+@pytest.mark.parametrize("text", ["", "a", "$", "{a}", "$a", "$ {a}", "}"])
 def test_other_text_is_text(text: str) -> None:
     assert expression_in(text) is None
 
 
 @pytest.mark.parametrize("text", ["a${b}", "${a}b", "${a}${b}", "${a", "${ 'a }", "${ {a }", "x ${"])
 def test_an_expression_beside_other_text_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="inside other text|no closing"):
+    with pytest.raises(ValueError, match=r"inside other text|no closing"):
         expression_in(text)
 
 

@@ -84,6 +84,12 @@ async def test_a_check_that_hangs_is_a_fault_after_its_time(
     assert (await health.faults())["hanging"] is not None
 
 
+async def test_a_process_that_is_still_starting_is_not_ready(client: aiohttp.ClientSession) -> None:
+    async with client.get("/readyz") as response:
+        assert response.status == 503
+        assert (await response.json())["checks"] == {"process": {"ok": False, "why": "starting"}}
+
+
 async def test_liveness_and_metrics_answer(client: aiohttp.ClientSession) -> None:
     for path in ("/livez", "/healthz"):
         async with client.get(path) as response:

@@ -60,3 +60,12 @@ def test_held_commands_are_those_added_and_not_removed() -> None:
     held.remove(one)
     assert [command.key for command in held.snapshot()] == ["6"]
     assert len(held) == 1
+
+
+def test_a_command_claimed_again_stays_held_when_its_release_is_answered() -> None:
+    held = Held()
+    released, again = _command(lease_token="t1"), _command(lease_token="t2")
+    held.add(released)
+    held.add(again)
+    held.remove(released)
+    assert held.snapshot() == [again]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import overload
 
 import pytest
 
 from engine.domain.expression import ExpressionFailed
 from engine.language.expressions import Scope, compile_expression
-from engine.language.expressions.types import DYN, INT, MapType, StepsType
+from engine.language.expressions.types import DYN, INT, StepsType
 
 Failure = Callable[..., tuple[str, str]]
 
@@ -184,8 +185,32 @@ def test_a_lazy_mapping_behaves_as_a_map_everywhere(evaluate: Callable[..., obje
     assert evaluate("m", {"m": lazy}) is lazy
 
 
-def test_a_value_declared_double_is_read_as_one_even_when_the_data_holds_an_int(
+class _Handle(Sequence[object]):
+    """A list whose elements are loaded when they are read."""
+
+    def __init__(self, length: int) -> None:
+        self.loaded: list[int] = []
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> object: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[object]: ...
+    def __getitem__(self, index: int | slice) -> object:
+        assert isinstance(index, int)
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        self.loaded.append(index)
+        return {"price": index}
+
+
+def test_a_lazy_sequence_is_a_list_of_which_only_what_is_read_is_loaded(
     evaluate: Callable[..., object],
 ) -> None:
-    scope = Scope(names={"inputs": MapType({"price": DYN}), "rate": DYN})
-    assert evaluate("double(inputs.price) * 1.5", {"inputs": {"price": 4}}, scope) == 6.0
+    handle = _Handle(10_000)
+    assert evaluate("size(h) > 0 && h[7].price == 7 && h.exists(e, e.price == 2)", {"h": handle}) is True
+    assert handle.loaded == [7, 0, 1, 2]
+    assert evaluate("h[9999].price", {"h": handle}) == 9999

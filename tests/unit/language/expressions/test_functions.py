@@ -37,7 +37,7 @@ RESULTS: list[tuple[str, object]] = [
     ("''.split(',')", [""]),
     ("'abc'.split('')", ["a", "b", "c"]),
     ("'abc'.split('', 2)", ["a", "bc"]),
-    ("''.split('')", []),
+    ("''.split('')", [""]),
     ("l.join()", "ab"),
     ("l.join('-')", "a-b"),
     ("[].join('-')", ""),

@@ -1,0 +1,46 @@
+"""Incidents that reading finds: executions that cannot be folded, messages that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import asyncpg
+
+from engine.read.messages import execution_of
+from sql import queries
+
+SQL = queries.load("incidents")
+
+POISON = "poison_execution"
+UNREADABLE = "unreadable_message"
+
+
+async def report_poison(connection: asyncpg.Connection, reasons: Mapping[int, str]) -> None:
+    """Open, or word anew, one incident for each execution that cannot be folded."""
+    if reasons:
+        subjects = [str(execution_id) for execution_id in reasons]
+        await _open(connection, POISON, list(reasons), subjects, list(reasons.values()))
+
+
+async def report_unreadable(connection: asyncpg.Connection, reasons: Mapping[str, str]) -> None:
+    """Open, or word anew, one incident for each subject whose message cannot be read."""
+    if reasons:
+        execution_ids = [execution_of(subject) for subject in reasons]
+        await _open(connection, UNREADABLE, execution_ids, list(reasons), list(reasons.values()))
+
+
+async def resolve_poison(connection: asyncpg.Connection, execution_ids: Iterable[int]) -> None:
+    """Close the incidents of executions that can be folded again."""
+    subjects = [str(execution_id) for execution_id in execution_ids]
+    if subjects:
+        await connection.execute(SQL.resolve, POISON, subjects)
+
+
+async def _open(
+    connection: asyncpg.Connection,
+    kind: str,
+    execution_ids: list[int] | list[int | None],
+    subjects: list[str],
+    details: list[str],
+) -> None:
+    await connection.execute(SQL.open, kind, execution_ids, subjects, details)

@@ -1,0 +1,100 @@
+"""Rule 11: waits are satisfied by signals, early ones too, or end by their time-out."""
+
+from engine.domain.admit import Verdict
+from engine.domain.vocabulary import EventType, ExecutionStatus
+from tests.support.play import given
+
+APPROVAL = """
+playbook: t/approval
+steps:
+  - {name: ask, tool: noop}
+  - {name: approve, wait: {event: approved, timeout: 1h, on_timeout: reject}}
+  - {name: publish, tool: noop, next: end}
+  - {name: reject, tool: noop}
+output: "${ steps.approve.status }"
+"""
+
+
+def test_a_signal_satisfies_the_wait_and_is_its_output() -> None:
+    play = given(APPROVAL)
+    assert play.complete("ask")[-1] == "wait.opened"
+    assert play.state.status is ExecutionStatus.WAITING
+    assert play.signal("approved", {"by": "ada"}) == [
+        "signal.received",
+        "wait.satisfied",
+        "step.completed",
+        "step.skipped",
+        "command.issued",
+    ] or play.types[-5:] == [
+        "signal.received",
+        "wait.satisfied",
+        "step.completed",
+        "command.issued",
+        "step.skipped",
+    ]
+    play.complete("publish")
+    assert play.output == "completed"
+    play.check_replay()
+
+
+def test_an_early_signal_is_kept_and_consumed_when_the_wait_opens() -> None:
+    play = given(APPROVAL)
+    assert play.signal("approved") == ["signal.received"]
+    assert "wait.satisfied" in play.complete("ask")
+    play.check_replay()
+
+
+def test_signals_of_a_name_are_consumed_first_in_first_out() -> None:
+    play = given(
+        """
+playbook: t/two
+steps:
+  - {name: one, wait: {event: go, timeout: 1h}}
+  - {name: two, wait: {event: go, timeout: 1h}}
+output: "${ [steps.one.output, steps.two.output] }"
+"""
+    )
+    play.signal("go", "a")
+    play.signal("go", "b")
+    assert play.output == ["a", "b"]
+    play.check_replay()
+
+
+def test_the_time_out_goes_to_the_named_step() -> None:
+    play = given(APPROVAL)
+    play.complete("ask")
+    play.fire("approve:wait")
+    assert play.open_steps == ["reject"]
+    play.complete("reject")
+    assert play.output == "skipped"
+    play.check_replay()
+
+
+def test_the_time_out_fails_by_default() -> None:
+    play = given("{playbook: t/x, steps: [{name: a, wait: {event: go, timeout: 1m}}]}")
+    play.fire("a:wait")
+    assert play.error["code"] == "wait_timeout"
+
+
+def test_a_duration_wait_completes_when_its_time_has_come() -> None:
+    play = given("{playbook: t/x, steps: [{name: a, wait: {for: 90s}}]}")
+    assert play.fire("a:wait") == ["timer.fired", "wait.satisfied", "step.completed", "execution.completed"]
+    play.check_replay()
+
+
+def test_a_timer_before_its_time_and_one_that_nobody_waits_for_change_nothing() -> None:
+    play = given(APPROVAL)
+    play.complete("ask")
+    assert play.admit(EventType.TIMER_FIRED, {"timer": "approve:wait"}).verdict is Verdict.UNCHANGED
+    play.signal("approved")
+    late = play.admit(EventType.TIMER_FIRED, {"timer": "approve:wait"})
+    assert late.verdict is Verdict.UNCHANGED
+    assert late.effects
+
+
+def test_the_mailbox_of_a_name_holds_a_thousand_signals() -> None:
+    play = given("{playbook: t/x, steps: [{name: a, tool: noop}]}")
+    for _ in range(1000):
+        play.signal("go")
+    refused = play.admit(EventType.SIGNAL_RECEIVED, {"name": "go", "data": None})
+    assert refused.code == "mailbox_full"
