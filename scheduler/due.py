@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import structlog
 
-from engine.domain.admit import Verdict
 from engine.runtime import metrics
 from engine.runtime.database import Connection, Pool, checkout
 from engine.write import commands, deliveries, timers
 from engine.write.due import NextDue, next_due
 from engine.write.executions import Definitions
-from engine.write.requests import Outcome, Request
+from engine.write.requests import Request
 from engine.write.writer import Appender
 
 BATCH = 500
@@ -59,7 +58,7 @@ class DueRole:
         outcomes = await self._appender.submit_all(requests)
         metrics.due_served.labels("timer").inc(len(requests))
         for request, outcome in zip(requests, outcomes, strict=True):
-            if _is_orphan(outcome):
+            if outcome.is_unknown:
                 _log.warning("timer.orphan", execution_id=request.execution_id)
                 await timers.forget(connection, request)
         return len(requests)
@@ -72,13 +71,6 @@ class DueRole:
 
 def _is_due(seconds: float | None) -> bool:
     return seconds is not None and seconds <= 0
-
-
-def _is_orphan(outcome: Outcome) -> bool:
-    return any(
-        admission.verdict is Verdict.REJECTED and admission.code == "unknown_execution"
-        for admission in outcome.verdicts
-    )
 
 
 def _rest(soonest: float | None) -> float:

@@ -15,7 +15,7 @@ from engine.language.report import Report
 from engine.language.shape import shape
 from engine.language.source import read
 
-BUILTIN_TOOLS = frozenset({"http", "noop", "python", "shell"})
+BUILTIN_TOOLS = frozenset({"http", "noop", "playbook", "python", "shell"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,8 +66,7 @@ async def sweep_ended(connection: asyncpg.Connection, *, limit: int = PAGE) -> S
         if more:
             await _save(connection, ENDED, rows[-1]["execution_id"], rows[-1]["ended_at"])
         else:
-            again_from = max(place.moment - OVERLAP, place.finished_at)
-            await _save(connection, ENDED, FROM_THE_START, again_from)
+            await _save(connection, ENDED, FROM_THE_START, place.moment - OVERLAP)
         return Swept(_behind(rows), more)
 
 

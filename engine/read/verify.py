@@ -125,9 +125,7 @@ def _checked(row: asyncpg.Record) -> RecordedEvent:
 
 
 def _drift(row: asyncpg.Record, fresh: Mapping[str, object], path: str) -> Drift:
-    stored_hash = state_hash(row["state"].encode())
-    if path != "hash" and not path.startswith("state"):
-        stored_hash = row["hash"]
+    stored_hash = state_hash(row["state"].encode()) if path.startswith("state") else row["hash"]
     return Drift(row["execution_id"], row["version"], bytes(stored_hash).hex(), _hex(fresh["hash"]), path)
 
 

@@ -98,19 +98,24 @@ class Health:
 async def serve_health(health: Health, host: str, port: int) -> HealthServer:
     """Serve /livez, /readyz and /metrics until the returned server is closed; port 0 takes a free one."""
     app = web.Application()
-    app[_HEALTH] = health
-    app.add_routes(
-        [
-            web.get("/livez", _livez),
-            web.get("/healthz", _livez),
-            web.get("/readyz", _readyz),
-            web.get("/metrics", _metrics),
-        ]
-    )
+    app.add_routes([*probes(health), web.get("/metrics", _metrics)])
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
     return HealthServer(runner)
+
+
+def probes(health: Health) -> list[web.RouteDef]:
+    """Return the routes /livez (also /healthz) and /readyz, which an API serves on its own port too."""
+
+    async def readyz(_request: web.Request) -> web.Response:
+        faults = await health.faults()
+        ready = all(why is None for why in faults.values())
+        checks = {name: {"ok": why is None} | ({"why": why} if why else {}) for name, why in faults.items()}
+        body = orjson.dumps({"ready": ready, "checks": checks}, option=orjson.OPT_APPEND_NEWLINE)
+        return web.Response(body=body, status=200 if ready else 503, content_type="application/json")
+
+    return [web.get("/livez", _livez), web.get("/healthz", _livez), web.get("/readyz", readyz)]
 
 
 class HealthServer:
@@ -129,9 +134,6 @@ class HealthServer:
         await self._runner.cleanup()
 
 
-_HEALTH: web.AppKey[Health] = web.AppKey("health", Health)
-
-
 async def _reason(check: Check) -> str | None:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
@@ -146,14 +148,6 @@ async def _reason(check: Check) -> str | None:
 
 async def _livez(_request: web.Request) -> web.Response:
     return web.Response(text="ok\n")
-
-
-async def _readyz(request: web.Request) -> web.Response:
-    faults = await request.app[_HEALTH].faults()
-    ready = all(why is None for why in faults.values())
-    checks = {name: {"ok": why is None} | ({"why": why} if why else {}) for name, why in faults.items()}
-    body = orjson.dumps({"ready": ready, "checks": checks}, option=orjson.OPT_APPEND_NEWLINE)
-    return web.Response(body=body, status=200 if ready else 503, content_type="application/json")
 
 
 async def _metrics(_request: web.Request) -> web.Response:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from prometheus_client import Counter, Gauge, Histogram
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_COUNTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+_AGES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 3600.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +34,11 @@ def _gauge(name: str, meaning: str, labels: tuple[str, ...] = ()) -> Gauge:
     return Gauge(name, meaning, labels)
 
 
-def _histogram(name: str, meaning: str, labels: tuple[str, ...] = ()) -> Histogram:
+def _histogram(
+    name: str, meaning: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = _SECONDS
+) -> Histogram:
     CATALOG.append(Entry(name=name, kind="histogram", labels=labels, meaning=meaning))
-    return Histogram(name, meaning, labels, buckets=_SECONDS)
+    return Histogram(name, meaning, labels, buckets=buckets)
 
 
 http_requests = _counter(
@@ -105,6 +109,10 @@ due_served = _counter(
     "playlog_due_served_total", "Timers, leases and deliveries that the scheduler served.", ("kind",)
 )
 
+sweep_healed = _counter(
+    "playlog_sweep_healed_total", "Executions whose snapshot the scheduler brought forward.", ("sweep",)
+)
+
 projector_events = _counter("playlog_projector_events_total", "Events folded into snapshots.")
 projector_seconds = _histogram("playlog_projector_batch_seconds", "Seconds one batch of messages took.")
 projector_lag = _gauge(
@@ -119,6 +127,34 @@ projector_gaps = _counter(
 projector_poison = _counter("playlog_projector_poison_total", "Executions that could not be folded.")
 projector_unreadable = _counter(
     "playlog_projector_unreadable_messages_total", "Messages that could not be read."
+)
+
+publisher_messages = _counter("playlog_publisher_messages_total", "Outbox messages published.")
+publisher_duplicates = _counter(
+    "playlog_publisher_duplicate_messages_total", "Outbox messages that were in the stream already."
+)
+publisher_events = _counter("playlog_publisher_events_total", "Events in published outbox messages.")
+publisher_batch_messages = _histogram(
+    "playlog_publisher_batch_messages", "Messages in an atomic batch.", buckets=_COUNTS
+)
+publisher_age_seconds = _histogram(
+    "playlog_publisher_outbox_age_seconds",
+    "Seconds that the oldest message of a pass had waited when it was published.",
+    buckets=_AGES,
+)
+publisher_parked = _counter("playlog_publisher_parked_messages_total", "Messages set aside after a failure.")
+publisher_dead = _counter("playlog_publisher_dead_messages_total", "Messages given up.")
+publisher_generation = _gauge(
+    "playlog_publisher_generation_count", "Generation of the message ids; each loss of the stream raises it."
+)
+publisher_losses = _counter(
+    "playlog_publisher_stream_losses_total", "Times the stream was found to have forgotten.", ("reason",)
+)
+publisher_refilling = _gauge(
+    "playlog_publisher_refilling_shards_count", "Shards that the last pass found being refilled."
+)
+publisher_refilled = _counter(
+    "playlog_publisher_refilled_executions_total", "Executions published again after a loss."
 )
 
 

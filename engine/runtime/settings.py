@@ -155,6 +155,14 @@ class PublicApiSettings(SettingsGroup):
         return _comma_separated(value)
 
 
+class PublisherSettings(SettingsGroup):
+    """The publisher."""
+
+    publisher_shards: int = Field(
+        8, ge=1, le=16, description="Shards of the outbox, of 16, that one publisher takes at a time."
+    )
+
+
 class WorkerSettings(SettingsGroup):
     """The worker."""
 
@@ -213,7 +221,7 @@ class PublicApiProcess(ProcessSettings, DatabaseSettings, BrokerSettings, HttpSe
     health_port: Port = Field(9080, description="Port of /livez, /readyz and /metrics; 0 takes a free one.")
 
 
-class PublisherProcess(ProcessSettings, DatabaseSettings, BrokerSettings):
+class PublisherProcess(ProcessSettings, DatabaseSettings, BrokerSettings, PublisherSettings):
     """`playlog server publisher`."""
 
     health_port: Port = Field(9082, description="Port of /livez, /readyz and /metrics; 0 takes a free one.")
@@ -244,6 +252,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     HttpSettings,
     InternalApiSettings,
     PublicApiSettings,
+    PublisherSettings,
     WorkerSettings,
 )
 PROCESSES: tuple[type[ProcessSettings], ...] = (

@@ -17,12 +17,12 @@ import asyncpg
 from engine.domain.admit import CommandFact, rejected
 from engine.domain.execution import initial
 from engine.domain.scope import Lacking, Supply
-from engine.errors import Unavailable
+from engine.errors import PlaylogError
 from engine.write import load
 from engine.write.cache import Cache, Remembered
 from engine.write.ids import IdBlock
 from engine.write.keys import Pending, claim_keys
-from engine.write.requests import Committed, Outcome, Request
+from engine.write.requests import UNKNOWN_EXECUTION, Committed, Outcome, Request
 from engine.write.store import columns, write
 from engine.write.stream import Stream, ids_to_probe, needs_probe
 from sql import queries
@@ -99,7 +99,7 @@ def _streams(
         if request.execution_id in heads or request.head is not None:
             grouped[request.execution_id].append((request, outcome))
         else:
-            refusal = rejected("unknown_execution", "there is no such execution")
+            refusal = rejected(UNKNOWN_EXECUTION, "there is no such execution")
             outcome.verdicts = [refusal for _ in request.events]
     streams = []
     for execution_id in sorted(grouped):
@@ -179,13 +179,17 @@ async def _load(
         need = lacking[stream.execution_id].versions
         values = found.get(stream.execution_id, {})
         if need - values.keys():
-            raise Unavailable("a value that deciding needs is not in the log", code="log_incomplete")
+            raise PlaylogError("a value that deciding needs is not in the log", code="log_incomplete")
         stream.supply.values.update(values)
     if any(need.ids for need in lacking.values()):
         await context.ids.ensure(connection, sum(need.ids for need in lacking.values()))
 
 
 async def _drop_deliveries(connection: asyncpg.Connection, pending: Pending) -> None:
-    done = [request.delivery_id for request, _ in pending if request.delivery_id is not None]
+    done = [
+        request.delivery_id
+        for request, outcome in pending
+        if request.delivery_id is not None and not outcome.is_unknown
+    ]
     if done:
         await connection.execute(SQL.drop_deliveries, done)

@@ -20,6 +20,8 @@ from sql import queries
 
 SQL = queries.load("commands")
 
+LONG_ATTEMPT_SECONDS = 5.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
@@ -162,12 +164,12 @@ def _result_event(worker_id: str, result: Result) -> NewEvent:
 async def extend(
     connection: asyncpg.Connection, appender: Appender, leases: Sequence[Lease], lease_seconds: float
 ) -> Beat:
-    """Extend leases; the first beat of an attempt records `command.claimed`."""
+    """Extend leases; the first beat of an attempt that runs for some seconds records `command.claimed`."""
     beat = Beat()
     if not leases:
         return beat
     pairs = [(lease.command_id, lease.lease_token) for lease in leases]
-    rows = await connection.fetch(SQL.extend, *columns(pairs), lease_seconds)
+    rows = await connection.fetch(SQL.extend, *columns(pairs), lease_seconds, LONG_ATTEMPT_SECONDS)
     beat.extended = [row["command_id"] for row in rows]
     missing = [lease for lease in leases if lease.command_id not in set(beat.extended)]
     if missing:

@@ -15,7 +15,7 @@ from engine.domain.vocabulary import EventType, ExecutionStatus
 from engine.errors import PlaylogError, Unavailable
 from engine.write.catalog import resolve
 from engine.write.executions import Definitions, StartOrder, engine_event, start_request
-from engine.write.requests import Delivery, Outcome, Request
+from engine.write.requests import Delivery, Request
 from engine.write.writer import Appender
 from sql import queries
 
@@ -55,15 +55,11 @@ async def carry_out(
             outcome = await appender.submit(request)
         except Unavailable:
             continue
-        if _was_refused(outcome):
+        if outcome.is_unknown:
             await _postpone(connection, delivery)
         else:
             done += 1
     return done
-
-
-def _was_refused(outcome: Outcome) -> bool:
-    return any(admission.code == "unknown_execution" for admission in outcome.verdicts)
 
 
 async def _postpone(connection: asyncpg.Connection, delivery: Delivery) -> None:

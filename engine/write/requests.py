@@ -9,6 +9,9 @@ from engine.domain.admit import Admission, Origin, Verdict
 from engine.domain.events import NewEvent
 
 
+UNKNOWN_EXECUTION = "unknown_execution"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewHead:
     """The head of an execution that its first event starts."""
@@ -67,6 +70,11 @@ class Outcome:
     version: int = 0
     status: str = ""
     known: Known | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether there is no such execution."""
+        return any(admission.code == UNKNOWN_EXECUTION for admission in self.verdicts)
 
     def count(self, verdict: Verdict) -> int:
         """How many events of the request got this verdict."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import asyncpg
 
 from engine.domain.admit import Origin
@@ -22,10 +20,14 @@ async def due(connection: asyncpg.Connection, limit: int) -> list[Request]:
     return [_fired(row, row["timer_key"], row["due_at"]) for row in await connection.fetch(SQL.due, limit)]
 
 
-async def overdue(connection: asyncpg.Connection, execution_ids: Sequence[int]) -> list[Request]:
-    """Appends for those of these live executions whose deadline has passed."""
-    rows = await connection.fetch(SQL.overdue_executions, list(execution_ids))
-    return [_fired(row, EXECUTION_TIMER, row["deadline"]) for row in rows]
+async def overdue(connection: asyncpg.Connection, after: int, limit: int) -> tuple[list[Request], int | None]:
+    """Appends for live executions of one page whose deadline has passed, and where the next page begins.
+
+    Deadlines far away have no timer of their own; None means that this page was the last.
+    """
+    rows = await connection.fetch(SQL.live_page, after, limit)
+    passed = [_fired(row, EXECUTION_TIMER, row["deadline"]) for row in rows if row["is_overdue"]]
+    return passed, rows[-1]["execution_id"] if len(rows) == limit else None
 
 
 async def forget(connection: asyncpg.Connection, request: Request) -> None:

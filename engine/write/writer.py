@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from engine.errors import Busy, PlaylogError, Unavailable, UnknownOutcome, from_sqlstate
+from engine.errors import Busy, Unavailable, UnknownOutcome, from_sqlstate
 from engine.write.append import Context, append
 from engine.write.requests import Committed, Outcome, Request
 
@@ -22,7 +22,15 @@ RETRY_AFTER_SECONDS = 1
 Connect = Callable[[], Awaitable[asyncpg.Connection]]
 Announce = Callable[[Committed], None]
 
-LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError, TimeoutError, OSError)
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+RACED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 TRANSIENT_CLASSES = frozenset({"08", "40", "53", "55", "57"})
 
 
@@ -94,8 +102,8 @@ class Writer:
         except asyncio.CancelledError:
             _fail(tickets, UnknownOutcome("the process is stopping"))
             raise
-        except PlaylogError as error:
-            await self._bisect(tickets, error, alone=error.status < Unavailable.status)
+        except (Unavailable, UnknownOutcome) as error:
+            _fail(tickets, error)
         except asyncpg.PostgresError as error:
             transient = (error.sqlstate or "")[:2] in TRANSIENT_CLASSES
             mapped = from_sqlstate(error.sqlstate, getattr(error, "constraint_name", None))
@@ -103,10 +111,17 @@ class Writer:
         except Exception as error:  # noqa: BLE001  # one bad request must not take the others along
             await self._bisect(tickets, error, alone=True)
         else:
-            self.announce(committed)
+            self._announce(committed)
             for ticket, outcome in zip(tickets, outcomes, strict=True):
                 if not ticket.answer.done():
                     ticket.answer.set_result(outcome)
+
+    def _announce(self, committed: Committed) -> None:
+        try:
+            self.announce(committed)
+        except Exception as error:  # noqa: BLE001  # what is committed must be answered all the same
+            context = {"message": "an announcement failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     async def _bisect(self, tickets: Sequence[Ticket], error: Exception, *, alone: bool) -> None:
         """Serve the halves apart until the request at fault stands alone with its error."""
@@ -124,6 +139,8 @@ class Writer:
             return await append(await self._connected(), requests, self.context)
         except LOST:
             await self._drop_connection()
+        except RACED:
+            pass
         except asyncpg.UniqueViolationError as raced:
             if raced.constraint_name != "execution_pk":
                 raise

@@ -22,11 +22,12 @@ returning c.command_id, c.execution_id, c.step, c.item, c.attempt, c.tool, c.inp
     c.leased_until, c.deadline, c.timeout_seconds, c.traceparent, c.priority, c.available_at
 
 -- name: extend
--- Extend leases that are still held, never beyond the attempt's deadline.
+-- Extend leases that are still held, never beyond the attempt's deadline; long attempts announce their claim once.
 with quick as materialized (
     select set_config('synchronous_commit', 'off', true) as setting
 ), held as materialized (
-    select c.command_id, c.announced_at is null as first_beat
+    select c.command_id,
+        c.announced_at is null and c.claimed_at < clock_timestamp() - make_interval(secs => $4) as first_beat
     from quick, unnest($1::bigint[], $2::bigint[]) as h (command_id, lease_token)
     join playlog.command c on c.command_id = h.command_id and c.lease_token = h.lease_token
     where c.state = 'claimed'
@@ -35,7 +36,7 @@ with quick as materialized (
 )
 update playlog.command c
 set leased_until = least(clock_timestamp() + make_interval(secs => $3), c.deadline),
-    announced_at = coalesce(c.announced_at, clock_timestamp())
+    announced_at = case when held.first_beat then clock_timestamp() else c.announced_at end
 from held
 where c.command_id = held.command_id
 returning c.command_id, c.execution_id, c.step, c.item, c.attempt, c.worker_id, c.claimed_at,

@@ -5,8 +5,8 @@ select s.version, s.fold_version, s.state,
     o.payload as output_payload, o.event_type as output_type,
     x.payload as error_payload, x.event_type as error_type,
     (
-        select json_object_agg(step ->> 'name', step ->> 'pool')
-        from playlog.definition d, json_array_elements(d.canonical -> 'steps') as step
+        select json_object_agg(part ->> 'name', part ->> 'pool')
+        from playlog.definition d, json_array_elements(d.canonical -> 'steps') as part
         where d.definition_hash = s.definition_hash
     ) as pools
 from playlog.snapshot s
@@ -18,8 +18,8 @@ where s.execution_id = $1
 
 -- name: pools
 -- The steps of a definition with their pools.
-select json_object_agg(step ->> 'name', step ->> 'pool')
-from playlog.definition d, json_array_elements(d.canonical -> 'steps') as step
+select json_object_agg(part ->> 'name', part ->> 'pool')
+from playlog.definition d, json_array_elements(d.canonical -> 'steps') as part
 where d.definition_hash = $1
 
 -- name: by_key

@@ -167,3 +167,7 @@ select outbox_id, shard, execution_id, first_version, last_version, event_id, su
     created_at
 from revived
 returning outbox_id
+
+-- name: is_waiting
+-- Whether this message still waits.
+select exists (select from playlog.outbox where outbox_id = $1)

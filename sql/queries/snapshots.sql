@@ -70,12 +70,12 @@ order by version
 limit $4
 
 -- name: sample
--- About so many snapshots, spread over all of time, by one index probe each.
+-- Up to so many snapshots, spread over all of time, by one index probe each.
 select distinct (
     select s.execution_id from playlog.snapshot s where s.execution_id >= p.place order by s.execution_id limit 1
 ) as execution_id
 from (
-    select low + floor(random() * (high - low + 1)::numeric)::bigint as place
+    select high - floor(random() * (high - low + (high - low) / $1 + 1)::numeric)::bigint as place
     from (select min(execution_id) as low, max(execution_id) as high from playlog.snapshot) as ends,
         generate_series(1, $1::integer)
 ) p

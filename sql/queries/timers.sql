@@ -5,10 +5,13 @@ where due_at <= clock_timestamp()
 order by due_at
 limit $1
 
--- name: overdue_executions
--- Live executions whose deadline has passed, in a page of the sweep.
-select execution_id, deadline from playlog.execution
-where execution_id = any($1::bigint[]) and ended_at is null and deadline <= clock_timestamp()
+-- name: live_page
+-- A page of live executions in id order, with those marked whose deadline has passed.
+select execution_id, deadline, coalesce(deadline <= clock_timestamp(), false) as is_overdue
+from playlog.execution
+where ended_at is null and execution_id > $1
+order by execution_id
+limit $2
 
 -- name: forget
 -- A timer of an execution that does not exist.

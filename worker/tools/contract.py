@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from engine.language import durations
+
 MESSAGE_LIMIT = 2_000
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?")
-_UNIT_SECONDS = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)
 
 
 class ToolFailed(Exception):  # noqa: N818  # named as the fact it reports
@@ -48,10 +47,10 @@ class ToolInput(BaseModel):
 
 
 def _seconds(value: object) -> float:
-    if not isinstance(value, str) or not value or (found := _DURATION.fullmatch(value)) is None:
-        message = "a duration such as '500ms', '30s' or '1h30m' is needed"
-        raise ValueError(message)
-    return sum(int(n) * unit for n, unit in zip(found.groups(), _UNIT_SECONDS, strict=True) if n)
+    try:
+        return durations.seconds(durations.normalize(value if isinstance(value, str) else ""))
+    except ValueError:
+        raise ValueError("a duration such as '500ms', '30s' or '1h30m' is needed") from None
 
 
 Duration = Annotated[float, BeforeValidator(_seconds)]

@@ -1,0 +1,192 @@
+"""The publisher: own shards, read what is due, publish, delete, commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from engine.domain.messages import Span, headers
+from engine.errors import PlaylogError, UnknownOutcome
+from engine.runtime import database, metrics
+from engine.runtime.atomic_batch import MOST_BYTES, MOST_MESSAGES, OutgoingMessage
+from engine.runtime.broker import Broker, Refused
+from engine.runtime.database import Connection, classified
+from engine.runtime.settings import PublisherProcess
+from engine.runtime.stream import EventStream
+from engine.write import publishing, shards
+from engine.write.parking import Failure, park
+from engine.write.publishing import Waiting
+from engine.write.shards import Shard
+from publisher.refill import refill
+from publisher.sending import Parcel, Sender, Sent, StreamLost
+from publisher.stream_watch import StreamWatch
+
+IDLE_SECONDS = 5.0
+SOON_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
+_RECONNECT_SECONDS = 2.0
+_CHECKPOINT_SECONDS = 120.0
+
+
+class Publisher:
+    """The role `publish`, on a connection of its own: whoever holds a shard's row publishes its messages."""
+
+    name = "publish"
+
+    def __init__(self, settings: PublisherProcess, broker: Broker, stream: EventStream) -> None:
+        # A pass must not wait longer for the database than a stopping process can.
+        self._settings = settings.model_copy(update={"database_start_timeout": _RECONNECT_SECONDS})
+        self._broker = broker
+        self._connection: Connection | None = None
+        self._watch = StreamWatch(broker, stream, settings)
+        self._sender = Sender(stream)
+        self._checkpoint_at = 0.0
+        self._fault: str | None = None
+
+    async def fault(self) -> str | None:
+        """Return why nothing is published, None while it is."""
+        return self._fault
+
+    async def step(self) -> float:
+        """Publish what is due, at most 1,000 messages, and return how long to rest.
+
+        Raises:
+            Unavailable, UnknownOutcome: broker or database away; what the stream had acknowledged is
+                published again with the same message ids.
+        """
+        try:
+            with classified():
+                rest = await self._pass(await self._connected())
+        except StreamLost:
+            self._watch.doubt()
+            return 0.0
+        except PlaylogError as error:
+            self._failed(error)
+            raise
+        self._fault = None
+        return rest
+
+    async def close(self) -> None:
+        """Give up the connection; a pass that was cut off is rolled back by the server."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    def _failed(self, error: PlaylogError) -> None:
+        self._fault = f"{error.code}: {error.detail}"
+        if isinstance(error, Refused | UnknownOutcome) or error.code.startswith("broker_"):
+            self._watch.doubt()
+        elif self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await database.connect(self._settings, name="playlog-publisher")
+        return self._connection
+
+    async def _pass(self, connection: Connection) -> float:
+        if self._watch.is_due:
+            state = await self._watch.check(connection)
+            self._sender.allow_atomic = state.allow_atomic
+            self._sender.max_payload = self._broker.wire().max_payload
+        async with connection.transaction():
+            if not await shards.begin_pass(connection):
+                return IDLE_SECONDS
+            owned = await shards.lock(connection, self._settings.publisher_shards)
+            self._check_stream(owned)
+            stopped, rest = await self._serve(connection, owned)
+        if stopped is not None:
+            raise stopped
+        return rest
+
+    def _check_stream(self, owned: Sequence[Shard]) -> None:
+        state = self._watch.state
+        if state is None or any(shard.stream_created != state.created for shard in owned):
+            raise StreamLost
+
+    async def _serve(
+        self, connection: Connection, owned: Sequence[Shard]
+    ) -> tuple[PlaylogError | None, float]:
+        if not owned:
+            return None, SOON_SECONDS
+        refilling = [shard for shard in owned if shard.refill_after is not None]
+        metrics.publisher_refilling.set(len(refilling))
+        if refilling:
+            numbers = [shard.shard for shard in refilling]
+            await shards.served(connection, numbers, await refill(connection, self._sender, refilling))
+            return None, 0.0
+        numbers = [shard.shard for shard in owned]
+        waiting = await publishing.due(connection, numbers, MOST_MESSAGES, MOST_BYTES)
+        sent = await self._sender.send(_parcels(waiting, owned), owned[0].expected_seq)
+        await self._settle(connection, owned, waiting, sent)
+        if len(waiting) == MOST_MESSAGES:
+            return sent.stopped, 0.0
+        return sent.stopped, SOON_SECONDS if waiting else IDLE_SECONDS
+
+    async def _settle(
+        self, connection: Connection, owned: Sequence[Shard], waiting: Sequence[Waiting], sent: Sent
+    ) -> None:
+        numbers = [shard.shard for shard in owned]
+        if sent.stored:
+            await publishing.delete_published(connection, [waiting[index].outbox_id for index in sent.stored])
+        await shards.served(connection, numbers, sent.last_seq)
+        if sent.refused:
+            await _park(connection, waiting, sent)
+        if time.monotonic() - self._checkpoint_at > _CHECKPOINT_SECONDS and sent.last_seq:
+            await shards.checkpoint(connection, numbers)
+            self._checkpoint_at = time.monotonic()
+        _count(waiting, sent)
+
+
+def _parcels(waiting: Sequence[Waiting], owned: Sequence[Shard]) -> list[Parcel]:
+    generations = {shard.shard: shard.generation for shard in owned}
+    return [
+        Parcel(
+            each.execution_id,
+            OutgoingMessage(
+                subject=each.subject,
+                payload=each.payload.encode(),
+                headers=headers(
+                    Span(each.execution_id, each.first_version, each.last_version),
+                    generations[each.shard],
+                    each.created_at,
+                    each.traceparent,
+                ),
+            ),
+        )
+        for each in waiting
+    ]
+
+
+async def _park(connection: Connection, waiting: Sequence[Waiting], sent: Sent) -> None:
+    failures = [
+        Failure(outbox_id=waiting[index].outbox_id, error=reason, attempts=waiting[index].attempts + 1)
+        for index, reason in sent.refused.items()
+    ]
+    parked = await park(connection, failures)
+    metrics.publisher_parked.inc(len(parked.outbox_ids))
+    metrics.publisher_dead.inc(len(parked.dead_ids))
+    for failure in failures:
+        _log.warning(
+            "message.parked",
+            outbox_id=failure.outbox_id,
+            attempts=failure.attempts,
+            reason=failure.error,
+            dead=failure.outbox_id in parked.dead_ids,
+        )
+
+
+def _count(waiting: Sequence[Waiting], sent: Sent) -> None:
+    if not sent.stored:
+        return
+    stored = [waiting[index] for index in sent.stored]
+    metrics.publisher_messages.inc(len(stored) - sent.duplicates)
+    metrics.publisher_duplicates.inc(sent.duplicates)
+    metrics.publisher_events.inc(sum(each.last_version - each.first_version + 1 for each in stored))
+    oldest = min(each.created_at for each in stored)
+    metrics.publisher_age_seconds.observe(max(0.0, (datetime.now(UTC) - oldest).total_seconds()))

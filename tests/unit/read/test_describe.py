@@ -1,0 +1,170 @@
+"""States and events as readers see them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from engine.domain.events import iso
+from engine.domain.evolve import carried_value
+from engine.read.describe import Values, describe, describe_attempts, describe_steps, signals_of
+from tests.support.play import BEGINNING, Play, given
+
+TWO = """
+playbook: tests/two
+steps:
+  - name: first
+    tool: noop
+    deadline: 2h
+    retry: {max_attempts: 3, delay: 10s, jitter: 0.0}
+  - name: second
+    tool: noop
+    pool: gpu
+"""
+POOLS = {"first": None, "second": "gpu"}
+
+WAITS = """
+playbook: tests/waits
+steps:
+  - name: pause
+    wait: {for: 5m}
+  - name: ask
+    needs: []
+    wait: {event: answer, timeout: 1h}
+"""
+
+
+def shown(play: Play, step: str) -> list[dict[str, object]]:
+    events = [event for event in play.log if event.step == step]
+    by_version = {event.version: event for event in play.log}
+    signals = {
+        version: carried_value("signal.received", by_version[version].payload)
+        for version in signals_of(events)
+    }
+    return describe_attempts(events, signals, play.state.ended_at)
+
+
+def test_a_step_that_runs_is_owned_by_its_pool_until_its_deadline() -> None:
+    play = given(TWO)
+    document = describe(play.state, Values(inputs={}), POOLS)
+    assert document["current_steps"] == ["first"]
+    assert document["waiting_for"] == [
+        {
+            "what": "first",
+            "since": iso(BEGINNING),
+            "until": iso(BEGINNING + timedelta(hours=2)),
+            "owner": "pool:default",
+        }
+    ]
+    play.complete("first")
+    [waiting] = describe(play.state, Values(), POOLS)["waiting_for"]  # type: ignore[misc]
+    assert waiting["owner"] == "pool:gpu"
+
+
+def test_waits_are_owned_by_a_timer_or_a_signal() -> None:
+    play = given(WAITS)
+    waiting = describe(play.state, Values(), {})["waiting_for"]
+    assert waiting == [
+        {
+            "what": "ask",
+            "since": iso(BEGINNING),
+            "until": iso(BEGINNING + timedelta(hours=1)),
+            "owner": "signal:answer",
+        },
+        {
+            "what": "pause",
+            "since": iso(BEGINNING),
+            "until": iso(BEGINNING + timedelta(minutes=5)),
+            "owner": "timer",
+        },
+    ]
+
+
+def test_an_ended_execution_waits_for_nobody() -> None:
+    play = given(WAITS)
+    play.cancel()
+    document = describe(play.state, Values(), {})
+    assert (document["status"], document["current_steps"], document["waiting_for"]) == ("cancelled", [], [])
+
+
+def test_a_parent_is_named_by_execution_and_step() -> None:
+    play = Play(given(TWO).definition)
+    play.start(parent={"execution_id": "12", "step": "call", "depth": 1})
+    assert describe(play.state, Values())["parent"] == {"execution_id": "12", "step": "call"}
+
+
+@pytest.mark.parametrize(("pools", "total"), [(None, 1), (POOLS, 2)])
+def test_the_total_counts_the_definition_where_it_is_known(pools: dict[str, str | None], total: int) -> None:
+    play = given(TWO)
+    assert describe(play.state, Values(), pools)["progress"] == {
+        "total": total,
+        "completed": 0,
+        "failed": 0,
+        "running": 1,
+        "skipped": 0,
+    }
+
+
+def test_steps_that_have_not_begun_are_pending() -> None:
+    play = given(TWO)
+    rows = describe_steps(play.state, POOLS)
+    assert [(row["step"], row["status"], row["attempts"]) for row in rows] == [
+        ("first", "queued", 1),
+        ("second", "pending", 0),
+    ]
+
+
+def test_each_attempt_has_its_own_outcome() -> None:
+    play = given(TWO)
+    play.fail("first")
+    play.pass_time(10)
+    play.lose("first")
+    assert [(row["attempt"], row["status"]) for row in shown(play, "first")] == [
+        (1, "failed"),
+        (2, "expired"),
+        (3, "queued"),
+    ]
+    first, second, _ = shown(play, "first")
+    assert first["error"] == {"code": "boom", "message": "boom"}
+    assert second["error"] is not None
+    play.complete("first", {"a": 1})
+    assert shown(play, "first")[2]["output"] == {"a": 1}
+
+
+def test_a_deadline_closes_the_open_attempt_with_its_error() -> None:
+    play = given(TWO)
+    play.fire("first:deadline")
+    [attempt] = shown(play, "first")
+    assert attempt["status"] == "failed"
+    assert attempt["ended_at"] == iso(play.now)
+    error = attempt["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == "deadline_exceeded"
+
+
+def test_waits_are_attempts_too() -> None:
+    play = given(WAITS)
+    play.signal("answer", {"yes": True})
+    [asked] = shown(play, "ask")
+    assert (asked["status"], asked["output"]) == ("completed", {"yes": True})
+    [paused] = shown(play, "pause")
+    assert (paused["status"], paused["ended_at"]) == ("waiting", None)
+    play.fire("pause:wait")
+    assert shown(play, "pause")[0]["status"] == "completed"
+
+
+def test_a_wait_in_vain_has_timed_out() -> None:
+    play = given(WAITS)
+    play.fire("ask:wait")
+    assert [row["status"] for row in shown(play, "ask")] == ["timed_out"]
+
+
+def test_a_claimed_attempt_runs_on_its_worker() -> None:
+    play = given(TWO)
+    at = iso(play.now)
+    command = play.open_command("first")
+    claimed = {"worker_id": "w7", "claimed_at": at}
+    play.send("command.claimed", claimed, command_id=command.command_id, step="first")
+    [attempt] = shown(play, "first")
+    assert (attempt["status"], attempt["worker"], attempt["started_at"]) == ("running", "w7", at)
