@@ -8,7 +8,6 @@ from datetime import datetime
 from engine.domain.admit import Admission, Origin, Verdict
 from engine.domain.events import NewEvent
 
-
 UNKNOWN_EXECUTION = "unknown_execution"
 
 

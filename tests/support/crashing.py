@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -30,16 +32,20 @@ class CrashingConnection(asyncpg.Connection):
     async def execute(self, query: str, *args: Any, **more: Any) -> str:
         return await self._counted(lambda: super(CrashingConnection, self).execute(query, *args, **more))
 
-    async def fetch(self, query: str, *args: Any, **more: Any) -> list[asyncpg.Record]:
+    async def fetch(  # type: ignore[override]
+        self, query: str, *args: Any, **more: Any
+    ) -> list[asyncpg.Record]:
         return await self._counted(lambda: super(CrashingConnection, self).fetch(query, *args, **more))
 
-    async def fetchrow(self, query: str, *args: Any, **more: Any) -> asyncpg.Record | None:
+    async def fetchrow(  # type: ignore[override]
+        self, query: str, *args: Any, **more: Any
+    ) -> asyncpg.Record | None:
         return await self._counted(lambda: super(CrashingConnection, self).fetchrow(query, *args, **more))
 
     async def fetchval(self, query: str, *args: Any, **more: Any) -> object:
         return await self._counted(lambda: super(CrashingConnection, self).fetchval(query, *args, **more))
 
-    async def _counted(self, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def _counted(self, call: Callable[[], Awaitable[T]]) -> T:
         plan = self.plan
         plan.calls += 1
         crash = not plan.fired and plan.calls == plan.at

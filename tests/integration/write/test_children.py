@@ -85,5 +85,7 @@ async def test_a_child_whose_playbook_is_missing_fails_the_step_and_says_so(engi
     await deliver(engine)
     state = await engine.state(parent)
     assert state.status == "failed"
-    assert (await engine.log(parent))[-1].payload["error"]["code"] == "child_failed"  # type: ignore[index,call-overload]
+    payload = (await engine.log(parent))[-1].payload
+    assert isinstance(payload, dict)
+    assert payload["error"]["code"] == "child_failed"
     assert await engine.value("select count(*) from playlog.delivery") == 0

@@ -6,6 +6,7 @@ import asyncio
 
 import asyncpg
 
+from engine.runtime.database import checkout
 from engine.write import commands
 from engine.write.commands import Lease
 from engine.write.executions import cancel
@@ -26,7 +27,7 @@ async def test_no_command_is_claimed_twice_by_concurrent_workers(engine: Engine,
 
     async def worker(name: str) -> list[int]:
         mine = []
-        async with pool.acquire() as connection:
+        async with checkout(pool) as connection:
             while claimed := await commands.claim(
                 connection, worker_id=name, pool="default", limit=3, lease_seconds=60
             ):

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from engine.errors import Conflict, Invalid, NotFound
+from engine.runtime.database import checkout
 from engine.write import catalog, executions
 from tests.support.engine import Engine
 
@@ -53,7 +54,7 @@ async def test_fifty_concurrent_starts_with_one_key_make_one_execution(
     await engine.register(ONE)
 
     async def one() -> executions.Standing:
-        async with pool.acquire() as connection:
+        async with checkout(pool) as connection:
             order = executions.StartOrder(playbook="t/one", key="same")
             return await executions.start(connection, engine.appender, engine.definitions, order)
 
