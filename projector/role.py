@@ -58,7 +58,7 @@ class Projector:
             with metrics.projector_seconds.time():
                 projected = await self._project(batch)
         except Exception:
-            self._cache.clear()
+            self._forget()
             self._consumer.hand_back(batch)
             raise
         if projected.superseded:
@@ -93,9 +93,16 @@ class Projector:
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
-            self._cache.clear()
+            self._forget()
             self._connection = await self._connect()
         return self._connection
+
+    def _forget(self) -> None:
+        """Begin anew: after an error neither the states nor the connection can be trusted."""
+        self._cache.clear()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
 
     async def _heal(self, connection: Connection, unreadable: dict[str, str], projected: Projected) -> None:
         metrics.projector_unreadable.inc(len(unreadable))

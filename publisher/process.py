@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from engine.runtime.broker import Broker
 from engine.runtime.checks import add_broker_check, add_database_checks
@@ -15,6 +15,8 @@ from engine.runtime.stream import EventStream
 from engine.write.after_commit import OUTBOX_TOPIC
 from publisher.role import Publisher
 
+HELPER_SECONDS = 20.0
+
 _CHECKING_CONNECTIONS = 2
 
 
@@ -24,18 +26,28 @@ def main() -> int:
 
 
 async def run(context: ProcessContext[PublisherProcess]) -> None:
-    """Move the outbox to the stream until told to stop; readiness says what is in the way."""
+    """Move the outbox to the stream until told to stop; readiness says what is in the way.
+
+    A second publisher helps while more waits than one takes: one reads and deletes while the other sends.
+    """
     settings = context.settings
-    wake = asyncio.Event()
-    async with _broker(settings) as broker, _publisher(settings, broker) as publisher:
+    wake, help_wanted = asyncio.Event(), asyncio.Event()
+    async with AsyncExitStack() as opened:
+        broker = await opened.enter_async_context(_broker(settings))
+        first = Publisher(settings, broker, EventStream(broker, settings), call_help=help_wanted.set)
+        second = Publisher(
+            settings, broker, EventStream(broker, settings), name="publish_more", idle_seconds=HELPER_SECONDS
+        )
+        opened.push_async_callback(first.close)
+        opened.push_async_callback(second.close)
         pool = await open_pool(settings, size=_CHECKING_CONNECTIONS, name="playlog-publisher-health")
-        async with pool:
-            unsafe = settings.allow_unsafe_durability
-            add_database_checks(context.health, pool, allow_unsafe_durability=unsafe)
-            add_broker_check(context.health, broker)
-            context.health.add("publishing", publisher.fault)
-            await broker.listen(OUTBOX_TOPIC, lambda _: wake.set())
-            await context.run_roles([publisher], wakes={publisher.name: wake})
+        await opened.enter_async_context(pool)
+        unsafe = settings.allow_unsafe_durability
+        add_database_checks(context.health, pool, allow_unsafe_durability=unsafe)
+        add_broker_check(context.health, broker)
+        context.health.add("publishing", first.fault)
+        await broker.listen(OUTBOX_TOPIC, lambda _: wake.set())
+        await context.run_roles([first, second], wakes={first.name: wake, second.name: help_wanted})
 
 
 @asynccontextmanager
@@ -46,12 +58,3 @@ async def _broker(settings: PublisherProcess) -> AsyncIterator[Broker]:
         yield broker
     finally:
         await broker.close()
-
-
-@asynccontextmanager
-async def _publisher(settings: PublisherProcess, broker: Broker) -> AsyncIterator[Publisher]:
-    publisher = Publisher(settings, broker, EventStream(broker, settings))
-    try:
-        yield publisher
-    finally:
-        await publisher.close()

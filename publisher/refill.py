@@ -30,7 +30,7 @@ _MESSAGE_EVENTS = 500
 
 
 async def refill(connection: Connection, sender: Sender, owned: Sequence[Shard]) -> int:
-    """Publish the next executions of refilling shards that are owned; returns the highest sequence.
+    """Publish the next executions of owned, refilling shards; returns the highest sequence, 0 for none.
 
     Crashing before the COMMIT repeats them with the same message ids.
 
@@ -52,7 +52,7 @@ async def refill(connection: Connection, sender: Sender, owned: Sequence[Shard])
     metrics.publisher_refilled.inc(len(page))
     if is_last:
         _log.info("refill.finished", shards=sorted(cursors))
-    return refilling.last_seq
+    return refilling.last_seq if page else 0
 
 
 @dataclass(slots=True)

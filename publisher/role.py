@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
 
+from engine.domain.ids import SHARDS
 from engine.domain.messages import Span, headers
 from engine.errors import PlaylogError, UnknownOutcome
 from engine.runtime import database, metrics
@@ -33,11 +34,24 @@ _CHECKPOINT_SECONDS = 120.0
 
 
 class Publisher:
-    """The role `publish`, on a connection of its own: whoever holds a shard's row publishes its messages."""
+    """The role `publish`, on a connection of its own: whoever holds a shard's row publishes its messages.
 
-    name = "publish"
+    `call_help` is called when more waits than one pass takes.
+    """
 
-    def __init__(self, settings: PublisherProcess, broker: Broker, stream: EventStream) -> None:
+    def __init__(
+        self,
+        settings: PublisherProcess,
+        broker: Broker,
+        stream: EventStream,
+        *,
+        name: str = "publish",
+        idle_seconds: float = IDLE_SECONDS,
+        call_help: Callable[[], None] | None = None,
+    ) -> None:
+        self.name = name
+        self._idle_seconds = idle_seconds
+        self._call_help = call_help
         # A pass must not wait longer for the database than a stopping process can.
         self._settings = settings.model_copy(update={"database_start_timeout": _RECONNECT_SECONDS})
         self._broker = broker
@@ -45,6 +59,7 @@ class Publisher:
         self._watch = StreamWatch(broker, stream, settings)
         self._sender = Sender(stream)
         self._checkpoint_at = 0.0
+        self._fruitless = 0
         self._fault: str | None = None
 
     async def fault(self) -> str | None:
@@ -96,7 +111,7 @@ class Publisher:
             self._sender.max_payload = self._broker.wire().max_payload
         async with connection.transaction():
             if not await shards.begin_pass(connection):
-                return IDLE_SECONDS
+                return self._idle_seconds
             owned = await shards.lock(connection, self._settings.publisher_shards)
             self._check_stream(owned)
             stopped, rest = await self._serve(connection, owned)
@@ -116,17 +131,23 @@ class Publisher:
             return None, SOON_SECONDS
         refilling = [shard for shard in owned if shard.refill_after is not None]
         metrics.publisher_refilling.set(len(refilling))
+        metrics.publisher_generation.set(owned[0].generation)
         if refilling:
             numbers = [shard.shard for shard in refilling]
             await shards.served(connection, numbers, await refill(connection, self._sender, refilling))
             return None, 0.0
         numbers = [shard.shard for shard in owned]
         waiting = await publishing.due(connection, numbers, MOST_MESSAGES, MOST_BYTES)
+        if len(waiting) == MOST_MESSAGES and self._call_help is not None:
+            self._call_help()
         sent = await self._sender.send(_parcels(waiting, owned), owned[0].expected_seq)
         await self._settle(connection, owned, waiting, sent)
-        if len(waiting) == MOST_MESSAGES:
-            return sent.stopped, 0.0
-        return sent.stopped, SOON_SECONDS if waiting else IDLE_SECONDS
+        self._fruitless = 0 if waiting else self._fruitless + len(owned)
+        return sent.stopped, 0.0 if self._fruitless < self._worth_a_look(owned) else self._idle_seconds
+
+    def _worth_a_look(self, owned: Sequence[Shard]) -> int:
+        """After how many shards in which everything is held back the others need no look any more."""
+        return SHARDS if len(owned) == self._settings.publisher_shards else 1
 
     async def _settle(
         self, connection: Connection, owned: Sequence[Shard], waiting: Sequence[Waiting], sent: Sent

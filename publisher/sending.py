@@ -30,8 +30,10 @@ _START_SECONDS = 5.0
 _AT_ONCE = 100
 
 
-class StreamLost(Exception):
-    """The stream gave a sequence that it had given before: it is not the stream it was."""
+class StreamLost(errors.Unavailable):
+    """The stream is not the one that was published to."""
+
+    code = "stream_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,11 @@ class Sender:
             StreamLost: a sequence not above `expected_seq` was given out.
         """
         sending = _Sending(self._stream, parcels, expected_seq)
-        for indices in self._batches(parcels, sending.sent):
+        for batch in self._batches(parcels, sending.sent):
+            indices = [index for index in batch if parcels[index].execution_id not in sending.failed]
             if sending.is_over:
                 break
-            if not self.allow_atomic or len(indices) == 1:
+            if not self.allow_atomic or len(indices) <= 1:
                 await sending.singly(indices)
             elif (refused := await sending.together(indices)) is not None:
                 if refused.err_code in {0, NOT_ENABLED, ID_NOT_TAKEN}:
@@ -100,7 +103,7 @@ class Sender:
         return sending.finish()
 
     def _batches(self, parcels: Sequence[Parcel], sent: Sent) -> Iterator[list[int]]:
-        """Indices by batch; too large messages are refused, with the later ones of their execution held back."""
+        """Indices by batch; too large messages are refused, later ones of their execution left out."""
         batch: list[int] = []
         size = 0
         held_back: set[int] = set()
@@ -127,6 +130,7 @@ class _Sending:
 
     def __init__(self, stream: EventStream, parcels: Sequence[Parcel], expected_seq: int) -> None:
         self.sent = Sent()
+        self.failed: set[int] = set()
         self._stream = stream
         self._parcels = parcels
         self._expected_seq = expected_seq
@@ -165,6 +169,7 @@ class _Sending:
             for chain in waiting:
                 for index in chain:
                     if self.is_over or not await self._one(index):
+                        self.failed.add(self._parcels[index].execution_id)
                         break
 
         workers = [asyncio.create_task(work()) for _ in range(min(_AT_ONCE, len(chains)))]

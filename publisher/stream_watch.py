@@ -1,4 +1,4 @@
-"""Watches whether the stream is still the one that was published to: PostgreSQL remembers, NATS may forget."""
+"""Watches whether the stream is still the one published to: PostgreSQL remembers, NATS may forget."""
 
 from __future__ import annotations
 
@@ -57,7 +57,6 @@ class StreamWatch:
                 await shards.adopt(connection, state.created, standing.this_server)
         if loss(standing, state) is not None:
             state = await self._refill(connection)
-        metrics.publisher_generation.set(standing.generation)
         self.state, self._epoch, self._checked_at = state, epoch, time.monotonic()
         return state
 

@@ -194,6 +194,7 @@ create table playlog.outbox (
 );
 comment on table playlog.outbox is 'messages waiting to be published; a published row is deleted';
 CREATE INDEX outbox_execution ON playlog.outbox USING btree (execution_id, outbox_id);
+CREATE INDEX outbox_held ON playlog.outbox USING btree (execution_id, outbox_id) WHERE ((lease_token IS NOT NULL) OR (first_failed_at IS NOT NULL));
 CREATE INDEX outbox_shard ON playlog.outbox USING btree (shard, outbox_id);
 
 create table playlog.outbox_dead (
@@ -303,10 +304,19 @@ create table playlog.shard (
     safe_at timestamp with time zone,
     generation integer not null default 1,
     refill_after bigint,
+    safe_seq bigint not null default 0,
+    published_at timestamp with time zone,
+    refill_from timestamp with time zone,
+    server text,
     constraint shard_pk PRIMARY KEY (shard),
-    constraint shard_range CHECK (((shard >= 0) AND (shard <= 15)))
+    constraint shard_range CHECK (((shard >= 0) AND (shard <= 15))),
+    constraint shard_refill CHECK (((refill_after IS NULL) = (refill_from IS NULL)))
 ) with (fillfactor=50);
+comment on column playlog.shard.published_at is 'when the stream last acknowledged something';
 comment on column playlog.shard.refill_after is 'while a refill is unfinished: the last execution_id it has published; null otherwise';
+comment on column playlog.shard.refill_from is 'while a refill is unfinished: executions that recorded something since then are published again';
+comment on column playlog.shard.safe_at is 'events of the shard recorded before this lie at or before safe_seq in the stream';
+comment on column playlog.shard.server is 'system identifier and timeline of the PostgreSQL from which was published';
 
 create table playlog.snapshot (
     execution_id bigint not null,

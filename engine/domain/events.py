@@ -138,7 +138,9 @@ def from_row(row: Row) -> RecordedEvent:
 
 def iso(moment: datetime) -> str:
     """RFC 3339 in UTC, always with microseconds and `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def parse_iso(value: object) -> datetime:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 MAX_ID = 2**63 - 1
 SHARDS = 16
+EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
+SEQUENCE_BITS = 22
 
 
 def shard_of(execution_id: int) -> int:
     """The outbox shard of an execution: 0..15."""
     return execution_id & (SHARDS - 1)
+
+
+def first_id_at(moment: datetime) -> int:
+    """The lowest id that can be given out at that moment, as the function of that name in SQL says too."""
+    return (moment - EPOCH) // timedelta(milliseconds=1) << SEQUENCE_BITS
 
 
 def derive_id(*parts: int | str) -> int:

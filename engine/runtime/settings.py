@@ -197,6 +197,17 @@ class WorkerSettings(SettingsGroup):
         return _comma_separated(value)
 
 
+class ClientSettings(SettingsGroup):
+    """The command line and the Python client."""
+
+    api_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]+",
+        description="URL of the public API; what `playlog dev` runs here, else `http://127.0.0.1:8080`.",
+    )
+    api_token: SecretStr | None = Field(None, description="Bearer token for the public API.")
+
+
 def _is_service_link(name: str, value: object) -> bool:
     return name.endswith("_port") and isinstance(value, str) and value.startswith(("tcp://", "udp://"))
 
@@ -254,6 +265,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     PublicApiSettings,
     PublisherSettings,
     WorkerSettings,
+    ClientSettings,
 )
 PROCESSES: tuple[type[ProcessSettings], ...] = (
     InternalApiProcess,

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=SettingsGroup)
 
 SETTINGS_DIR = "PLAYLOG_SETTINGS_DIR"
-OTHER_NAMES = frozenset({SETTINGS_DIR, "PLAYLOG_URL", "PLAYLOG_TOKEN", "PLAYLOG_CONFIG"})
-"""Names that are no field here: the settings directory, and what the command line client reads."""
+OTHER_NAMES = frozenset({SETTINGS_DIR})
+"""Names that are no field."""
 OTHER_PREFIXES = ("PLAYLOG_SECRET_",)
 """Names that belong to authors of playbooks."""
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$")
@@ -69,7 +69,8 @@ def reference() -> str:
     ]
     for group in GROUPS:
         users = ", ".join(_role(process) for process in PROCESSES if issubclass(process, group))
-        lines += ["", f"## {(group.__doc__ or '').rstrip('.')}", "", f"Read by: {users}.", ""]
+        lines += ["", f"## {(group.__doc__ or '').rstrip('.')}", ""]
+        lines += [f"Read by: {users}.", ""] if users else []
         lines += ["| name | type | default | meaning |", "|---|---|---|---|"]
         lines += [_row(name, field) for name, field in group.model_fields.items()]
     ports = ", ".join(f"{_role(p)} {p.model_fields['health_port'].default}" for p in PROCESSES)

@@ -139,7 +139,7 @@ async def _probe(connection: asyncpg.Connection, streams: Iterable[Stream]) -> N
         for request, _ in stream.requests
         for event in request.events
         if needs_probe(event, stream.state)
-        for event_id in ids_to_probe(event)
+        for event_id in ids_to_probe(event, stream.state)
     ]
     if not wanted:
         return

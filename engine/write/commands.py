@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ from engine.domain.admit import Admission, Origin, rejected
 from engine.domain.events import NewEvent, iso
 from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EVENT_STATUS, EventType
+from engine.errors import Invalid
 from engine.write.executions import engine_event
 from engine.write.requests import Request
 from engine.write.store import columns
@@ -21,6 +23,7 @@ from sql import queries
 SQL = queries.load("commands")
 
 LONG_ATTEMPT_SECONDS = 5.0
+UNKNOWN_COMMAND = rejected("unknown_command", "there is no such command")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,35 +117,42 @@ async def settle(
     connection: asyncpg.Connection, appender: Appender, worker_id: str, results: Sequence[Result]
 ) -> Settled:
     """Record results; each is judged on its own and a late one is recorded as late."""
-    settled = Settled()
-    owners = await _executions_of(connection, results)
-    requests = []
-    for result in results:
-        execution_id = owners.get(result.lease.command_id)
+    unknown = [result.lease.command_id for result in results if result.execution_id is None]
+    return await settle_owned(appender, worker_id, results, await executions_of(connection, unknown))
+
+
+async def executions_of(connection: asyncpg.Connection, command_ids: Sequence[int]) -> dict[int, int]:
+    """Which execution each command belongs to; unknown commands are left out."""
+    rows = await connection.fetch(SQL.executions_of, list(command_ids)) if command_ids else []
+    return {row["command_id"]: row["execution_id"] for row in rows}
+
+
+async def settle_owned(
+    appender: Appender, worker_id: str, results: Sequence[Result], owners: Mapping[int, int]
+) -> Settled:
+    """Record results whose executions are known: from the result itself, else from `owners`.
+
+    What the log refuses is rejected in its place. Any other error is raised after all have ended, and the
+    same results may be sent again: what was recorded is a duplicate then.
+    """
+    settled = Settled([UNKNOWN_COMMAND] * len(results))
+    places, requests = [], []
+    for place, result in enumerate(results):
+        execution_id = result.execution_id or owners.get(result.lease.command_id)
         if execution_id is not None:
+            places.append(place)
             event = _result_event(worker_id, result)
             requests.append(Request(execution_id=execution_id, events=(event,)))
-    outcomes = iter(await appender.submit_all(requests))
-    for result in results:
-        if result.lease.command_id not in owners:
-            settled.verdicts.append(rejected("unknown_command", "there is no such command"))
-            continue
-        outcome = next(outcomes)
-        settled.verdicts += outcome.verdicts
-        version = settled.versions.get(outcome.execution_id, 0)
-        settled.versions[outcome.execution_id] = max(version, outcome.version)
+    for place, outcome in zip(places, await appender.submit_each(requests), strict=True):
+        if isinstance(outcome, Invalid):
+            settled.verdicts[place] = rejected(outcome.code, outcome.detail)
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            (settled.verdicts[place],) = outcome.verdicts
+            version = settled.versions.get(outcome.execution_id, 0)
+            settled.versions[outcome.execution_id] = max(version, outcome.version)
     return settled
-
-
-async def _executions_of(connection: asyncpg.Connection, results: Sequence[Result]) -> Mapping[int, int]:
-    owners = {
-        result.lease.command_id: result.execution_id for result in results if result.execution_id is not None
-    }
-    unknown = [result.lease.command_id for result in results if result.lease.command_id not in owners]
-    if unknown:
-        rows = await connection.fetch(SQL.executions_of, unknown)
-        owners |= {row["command_id"]: row["execution_id"] for row in rows}
-    return owners
 
 
 def _result_event(worker_id: str, result: Result) -> NewEvent:
@@ -204,12 +214,21 @@ def _claimed_request(row: asyncpg.Record) -> Request:
     return Request(execution_id=row["execution_id"], events=(event,), origin=Origin.ENGINE)
 
 
-async def release(connection: asyncpg.Connection, leases: Sequence[Lease]) -> int:
-    """Hand commands back unfinished; returns how many were still held."""
+async def release(connection: asyncpg.Connection, leases: Sequence[Lease]) -> dict[str, int]:
+    """Hand commands back unfinished; returns by pool how many were still held."""
     if not leases:
-        return 0
+        return {}
     pairs = [(lease.command_id, lease.lease_token) for lease in leases]
-    return len(await connection.fetch(SQL.release, *columns(pairs)))
+    return Counter(row["pool"] for row in await connection.fetch(SQL.release, *columns(pairs)))
+
+
+async def seconds_to_next(
+    connection: asyncpg.Connection, pool: str, tools: Sequence[str] | None = None
+) -> float | None:
+    """Seconds until a command of the pool is due, at most zero when one is; None: there is none."""
+    wanted = None if tools is None else list(tools)
+    seconds: float | None = await connection.fetchval(SQL.seconds_to_next, pool, wanted)
+    return seconds
 
 
 async def expired(connection: asyncpg.Connection, limit: int) -> list[Request]:

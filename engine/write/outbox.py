@@ -12,7 +12,7 @@ from engine.domain.ids import SHARDS
 from engine.domain.messages import Span, headers
 from engine.errors import NotFound
 from engine.write.parking import MAX_DELAY_SECONDS, Failure, park
-from engine.write.shards import forget_checkpoints, lock, note_published
+from engine.write.shards import forget_checkpoints, lock, note_published, prefer_indexes
 from sql import queries
 
 SQL = queries.load("outbox")
@@ -97,6 +97,7 @@ async def claim(
     is passing over, or that are being refilled, give nothing.
     """
     async with connection.transaction():
+        await prefer_indexes(connection)
         owned = {
             shard.shard: shard.generation
             for shard in await lock(connection, SHARDS)
@@ -180,7 +181,9 @@ async def mark_failed(
 
 async def pending_count(connection: asyncpg.Connection) -> Pending:
     """Count what waits, in milliseconds whatever its number; database errors are raised, never a zero."""
-    row = await connection.fetchrow(SQL.pending_count, COUNTED_EXACTLY + 1)
+    async with connection.transaction():
+        await prefer_indexes(connection)
+        row = await connection.fetchrow(SQL.pending_count, COUNTED_EXACTLY + 1)
     if row is None:
         raise LookupError("a count has a row")
     pending, in_flight, parked = row["pending"], row["in_flight"], row["parked"]

@@ -12,7 +12,7 @@ from sql import queries
 
 SQL = queries.load("outbox")
 
-_SHARE = 4
+_SHARE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ async def due(
 ) -> list[Waiting]:
     """Due messages of owned shards in outbox order, at most `limit` and `max_bytes`, but at least one.
 
-    Of one shard at most four times its share is taken. After a message that is leased or parked no later
+    Of one shard at most twice its share is taken. After a message that is leased or parked no later
     one of its execution is returned.
     """
     most = -(-limit * _SHARE // len(shards))

@@ -55,6 +55,11 @@ async def begin_pass(connection: asyncpg.Connection) -> bool:
     return row is not None and bool(row["waiting"])
 
 
+async def prefer_indexes(connection: asyncpg.Connection) -> None:
+    """Keep the planner of this transaction from scanning the outbox because it once was small."""
+    await connection.execute(SQL.prefer_indexes)
+
+
 async def lock(connection: asyncpg.Connection, limit: int) -> list[Shard]:
     """Own up to `limit` shards with something to do until the transaction ends, skipping owned ones."""
     return [Shard(**row) for row in await connection.fetch(SQL.lock, limit)]
@@ -81,7 +86,7 @@ async def adopt(connection: asyncpg.Connection, stream_created: str, server: str
 async def start_refills(
     connection: asyncpg.Connection, stream_created: str, last_seq: int, server: str, max_age: float
 ) -> None:
-    """Raise the generation of all shards and refill each from its checkpoint, else from `max_age` seconds ago.
+    """Raise the generation of all shards; refill each from its checkpoint, else the last `max_age` seconds.
 
     `last_seq` is what the stream still holds; own all shards first.
     """

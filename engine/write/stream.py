@@ -52,7 +52,8 @@ class Stream:
 
     def _enter(self, request: Request, event: NewEvent) -> Admission:
         command = None if event.command_id is None else self.facts.get(event.command_id)
-        event = enriched(event, command)
+        if not self.state.is_foreign:
+            event = enriched(event, command)
         if event.event_id is not None and event.event_id in self.known:
             repeated = self._repeated(event)
             if repeated is not None:
@@ -69,7 +70,7 @@ class Stream:
     def _repeated(self, event: NewEvent) -> Admission | None:
         if self.known[event.event_id or 0] == content_hash(event):
             return Admission(Verdict.DUPLICATE)
-        if event.event_type in SETTLING:
+        if event.event_type in SETTLING and not self.state.is_foreign:
             return None
         return rejected("conflict", "the event id is recorded with another content")
 
@@ -104,9 +105,9 @@ def enriched(event: NewEvent, command: CommandFact | None) -> NewEvent:
     return replace(event, step=command.step, attempt=command.attempt, item=command.item)
 
 
-def ids_to_probe(event: NewEvent) -> list[int]:
+def ids_to_probe(event: NewEvent, state: Execution) -> list[int]:
     """The event ids whose presence in the log decides whether this event is a repeat."""
-    if event.event_type in SETTLING and event.command_id is not None:
+    if event.event_type in SETTLING and event.command_id is not None and not state.is_foreign:
         ids = [settled_event_id(event.command_id)]
         if event.lease_token is not None:
             ids.append(derive_id("late", event.command_id, event.lease_token))
@@ -116,6 +117,6 @@ def ids_to_probe(event: NewEvent) -> list[int]:
 
 def needs_probe(event: NewEvent, state: Execution) -> bool:
     """Whether the state alone cannot tell that the event is new."""
-    if event.event_type in SETTLING:
+    if event.event_type in SETTLING and not state.is_foreign:
         return event.command_id not in state.commands
     return state.version > 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from engine.errors import Busy, Unavailable, UnknownOutcome, from_sqlstate
+from engine.errors import Busy, Invalid, PlaylogError, Unavailable, UnknownOutcome, from_sqlstate
 from engine.write.append import Context, append
 from engine.write.requests import Committed, Outcome, Request
 
@@ -106,8 +106,7 @@ class Writer:
             _fail(tickets, error)
         except asyncpg.PostgresError as error:
             transient = (error.sqlstate or "")[:2] in TRANSIENT_CLASSES
-            mapped = from_sqlstate(error.sqlstate, getattr(error, "constraint_name", None))
-            await self._bisect(tickets, mapped, alone=not transient)
+            await self._bisect(tickets, _mapped(error), alone=not transient)
         except Exception as error:  # noqa: BLE001  # one bad request must not take the others along
             await self._bisect(tickets, error, alone=True)
         else:
@@ -165,6 +164,13 @@ class Writer:
         self.queue.clear()
 
 
+def _mapped(error: asyncpg.PostgresError) -> PlaylogError:
+    constraint = getattr(error, "constraint_name", None)
+    if isinstance(error, asyncpg.CheckViolationError) and constraint is None:
+        return Invalid("no partition of the log takes this execution_id", code="id_out_of_range")
+    return from_sqlstate(error.sqlstate, constraint)
+
+
 def _fail(tickets: Sequence[Ticket] | deque[Ticket], error: Exception) -> None:
     for ticket in tickets:
         if not ticket.answer.done():
@@ -187,17 +193,24 @@ class Appender:
 
     async def submit_all(self, requests: Sequence[Request]) -> list[Outcome]:
         """Append several requests, each on its own; the first error is raised after all have ended."""
-        loop = asyncio.get_running_loop()
-        answers = []
-        for request in requests:
-            ticket = Ticket(request, loop.create_future())
-            self._writers[request.execution_id % len(self._writers)].put(ticket)
-            answers.append(ticket.answer)
-        settled = await asyncio.gather(*answers, return_exceptions=True)
+        settled = await self.submit_each(requests)
         outcomes = [answer for answer in settled if isinstance(answer, Outcome)]
         if len(outcomes) < len(settled):
             raise next(answer for answer in settled if isinstance(answer, BaseException))
         return outcomes
+
+    async def submit_each(self, requests: Sequence[Request]) -> list[Outcome | BaseException]:
+        """Append several requests, each on its own; an error stands where its outcome would be."""
+        loop = asyncio.get_running_loop()
+        answers: list[asyncio.Future[Outcome]] = []
+        for request in requests:
+            ticket = Ticket(request, loop.create_future())
+            answers.append(ticket.answer)
+            try:
+                self._writers[request.execution_id % len(self._writers)].put(ticket)
+            except Busy as busy:
+                ticket.answer.set_exception(busy)
+        return await asyncio.gather(*answers, return_exceptions=True)
 
     async def run(self) -> None:
         """Serve until cancelled."""

@@ -142,6 +142,11 @@ from unnest($1::bigint[]) as f (id)
 order by id
 on conflict (execution_id) do nothing
 
+-- name: native_heads
+-- Which of these executions are ours.
+select execution_id from playlog.execution
+where execution_id = any($1::bigint[]) and definition_hash is not null
+
 -- name: release_keys
 -- Keys that a request claimed in this transaction and does not need after all.
 delete from playlog.idempotency i

@@ -53,7 +53,13 @@ set state = 'pending', lease_token = null, leased_until = null, deadline = null,
     claimed_at = null, announced_at = null
 from unnest($1::bigint[], $2::bigint[]) as r (command_id, lease_token)
 where c.command_id = r.command_id and c.lease_token = r.lease_token and c.state = 'claimed'
-returning c.command_id
+returning c.command_id, c.pool
+
+-- name: seconds_to_next
+-- When the next command of a pool, of these tools if any are named, is due: a retry waits out its backoff here.
+select extract(epoch from min(available_at) - clock_timestamp())::double precision
+from playlog.command
+where pool = $1 and state = 'pending' and ($2::text[] is null or tool = any($2))
 
 -- name: executions_of
 -- Which execution each command belongs to.

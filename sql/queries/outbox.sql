@@ -126,6 +126,7 @@ select
                     and held.execution_id = o.execution_id and held.outbox_id < o.outbox_id
                     and (held.available_at > clock_timestamp() or held.leased_until > clock_timestamp())
             )
+        order by o.outbox_id
         limit $1) as due) as pending,
     (select count(*) from (
         select from playlog.outbox

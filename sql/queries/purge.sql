@@ -21,3 +21,12 @@ where (scope, idempotency_key) in (
     limit $2
     for update skip locked
 )
+
+-- name: count_idempotency
+-- How many answers a purge would remove.
+select count(*) from playlog.idempotency
+where created_at < clock_timestamp() - make_interval(days => $1) and scope <> 'key'
+
+-- name: floor
+-- Identifiers below this are gone for good.
+select floor_id from playlog.retention where name = 'floor'

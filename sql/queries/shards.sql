@@ -4,6 +4,7 @@
 -- Limits of a pass's transaction, and whether anything may wait; a lost commit only repeats its messages.
 select set_config('synchronous_commit', 'off', true),
     set_config('idle_in_transaction_session_timeout', '15s', true),
+    set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
     exists (select from playlog.shard where refill_after is not null)
         or exists (
             select from (
@@ -14,6 +15,10 @@ select set_config('synchronous_commit', 'off', true),
                 limit 1
             ) as first_due
         ) as waiting
+
+-- name: prefer_indexes
+-- For this transaction: the outbox changes faster than its statistics, so that the planner must not trust them.
+select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)
 
 -- name: lock
 -- Shards with something to do that nobody else is passing over, least recently served first.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import asyncpg
 import pytest
 
 from engine.domain.snapshot import FOLD_VERSION
@@ -13,11 +15,12 @@ from engine.domain.subjects import event_subject
 from engine.errors import PlaylogError
 from engine.read.cache import StateCache
 from engine.read.projection import project
+from engine.runtime.atomic_batch import OutgoingMessage
 from engine.runtime.broker import Broker
 from engine.runtime.consumer import PullConsumer
 from engine.runtime.database import Connection, connect
 from engine.runtime.settings import BrokerSettings, DatabaseSettings
-from engine.runtime.stream import EventStream, OutgoingMessage
+from engine.runtime.stream import EventStream
 from projector.role import Projector, read
 from tests.support.engine import Engine
 from tests.support.eventually import eventually
@@ -33,6 +36,9 @@ from tests.support.projecting import (
 
 ACK_WAIT = 1.0
 DURABLE = "projector"
+WAITING_BACKENDS = """
+select array_agg(pid) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()
+"""
 ROWS = (
     "select outbox_id, subject, payload, execution_id, first_version from playlog.outbox order by outbox_id"
 )
@@ -141,31 +147,37 @@ async def test_a_crash_between_commit_and_acknowledge_repeats_and_changes_nothin
     messages, unreadable = read(batch)
     assert unreadable == {}
     await project(connection, messages, StateCache())
+    await crashing.close()
     before = await connection.fetch("select * from playlog.snapshot order by execution_id")
     async with chain.projector() as projector:
         await chain.drain(projector)
     assert await connection.fetch("select * from playlog.snapshot order by execution_id") == before
-    await crashing.close()
 
 
 async def test_a_crash_before_the_commit_acknowledges_nothing(chain: Chain) -> None:
-    await play_some(chain.engine)
+    connection = chain.engine.connection
     async with chain.projector() as projector:
-        await append_foreign(chain.engine.connection, FOREIGN, foreign("node.started", 1))
+        await append_foreign(connection, FOREIGN, foreign("node.started", 1))
         await chain.publish()
         await chain.drain(projector)
-        await append_foreign(chain.engine.connection, FOREIGN, foreign("node.started", 2))
+        await append_foreign(connection, FOREIGN, foreign("node.started", 2))
         await chain.publish()
-        await chain.engine.connection.execute(
-            "select pg_terminate_backend($1)", chain.opened[0].get_server_pid()
-        )
-        with pytest.raises(Exception, match=r"terminat|closed|connection"):
-            await projector.step()
-        assert (await projected(chain.engine.connection))[FOREIGN] == 1
+        async with connection.transaction():
+            await connection.execute("lock table playlog.snapshot in exclusive mode")
+            step = asyncio.create_task(projector.step())
+
+            async def the_projector_waits() -> None:
+                assert await connection.fetchval(WAITING_BACKENDS) == [chain.opened[0].get_server_pid()]
+
+            await eventually(the_projector_waits)
+            await connection.execute("select pg_terminate_backend($1)", chain.opened[0].get_server_pid())
+            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+                await step
+        assert await projected(connection) == {FOREIGN: 1}
         await chain.drain(projector)
         assert len(chain.opened) == 2
-    assert await projected(chain.engine.connection) == await heads(chain.engine.connection)
-    await assert_snapshots_are_true(chain.engine.connection)
+    assert await projected(connection) == {FOREIGN: 2}
+    await assert_snapshots_are_true(connection)
 
 
 async def test_lost_messages_are_made_up_for_by_the_next(chain: Chain) -> None:

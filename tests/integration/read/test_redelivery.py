@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import asyncpg
@@ -123,3 +124,16 @@ async def test_a_connection_that_breaks_at_any_statement_loses_nothing(
         await assert_snapshots_are_true(connection)
         assert await projected(connection) == await heads(connection)
     assert broken >= 4
+
+
+async def test_a_message_that_says_more_than_the_log_is_not_believed(engine: Engine) -> None:
+    connection, cache = engine.connection, StateCache()
+    await append_foreign(connection, FOREIGN, foreign("node.done", 1, step="a"))
+    [told] = await messages(connection)
+    lost = replace(told.events[0], version=2, step="lost")
+    result = await project(connection, [replace(told, events=(*told.events, lost))], cache)
+    assert result.versions == {}
+    await append_foreign(connection, FOREIGN, foreign("node.done", 2, step="b"))
+    await project(connection, (await messages(connection))[1:], cache)
+    assert await projected(connection) == {FOREIGN: 2}
+    await assert_snapshots_are_true(connection)

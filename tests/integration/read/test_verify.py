@@ -78,7 +78,9 @@ async def test_what_cannot_be_checked_is_said(engine: Engine, ids: list[int]) ->
 
 
 async def test_a_sample_holds_projected_executions(engine: Engine, ids: list[int]) -> None:
-    assert set(await sample(engine.connection, 100)) == set(ids)
+    found = await sample(engine.connection, 100)
+    assert set(found) <= set(ids)
+    assert 1 <= len(found) == len(set(found))
     assert len(await sample(engine.connection, 1)) == 1
     await engine.connection.execute("delete from playlog.snapshot")
     assert await sample(engine.connection, 5) == []

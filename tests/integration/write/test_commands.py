@@ -68,7 +68,8 @@ async def test_a_heartbeat_says_what_was_cancelled_and_what_is_lost(engine: Engi
 async def test_a_released_command_is_claimable_again_and_its_old_lease_is_void(engine: Engine) -> None:
     await started(engine)
     (command,) = await engine.claim()
-    assert await commands.release(engine.connection, [Lease(command.command_id, command.lease_token)]) == 1
+    lease = Lease(command.command_id, command.lease_token)
+    assert await commands.release(engine.connection, [lease]) == {"default": 1}
     (again,) = await engine.claim()
     assert again.command_id == command.command_id
     assert (await engine.complete(command)).verdicts[0].code == "stale_lease"

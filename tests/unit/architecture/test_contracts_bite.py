@@ -22,7 +22,13 @@ ENGINE = ["engine.domain", "engine.language", "engine.write", "engine.read", "en
 PROCESSES = ["internal_api", "public_api", "publisher", "projector", "scheduler", "worker", "playlog"]
 EXTERNAL = ["asyncpg", "aiohttp", "nats"]
 COLUMNS = [*ENGINE, "sql", *EXTERNAL]
-INSIDE = ["engine.write.append", "engine.write.executions", "worker.tools", "worker.tools.postgres"]
+INSIDE = [
+    "engine.write.append",
+    "engine.write.desk",
+    "engine.write.executions",
+    "worker.tools",
+    "worker.tools.postgres",
+]
 
 TABLE = """
 engine.domain    -   no  no  no  no  no  no  no  no
@@ -46,6 +52,7 @@ CELLS = [
 ]
 BEYOND_THE_TABLE = [
     ("public_api", "engine.write.executions", True),
+    ("public_api", "engine.write.desk", True),
     ("public_api", "engine.write.append", False),
     ("worker.tools.postgres", "asyncpg", True),
     ("worker.tools.postgres", "nats", True),

@@ -8,7 +8,7 @@ import pytest
 
 from engine.domain.events import iso
 from engine.domain.evolve import carried_value
-from engine.read.describe import Values, describe, describe_attempts, describe_steps, signals_of
+from engine.read.describe import Values, describe, describe_attempts, describe_steps, signals_of, waiting_for
 from tests.support.play import BEGINNING, Play, given
 
 TWO = """
@@ -58,8 +58,7 @@ def test_a_step_that_runs_is_owned_by_its_pool_until_its_deadline() -> None:
         }
     ]
     play.complete("first")
-    [waiting] = describe(play.state, Values(), POOLS)["waiting_for"]  # type: ignore[misc]
-    assert waiting["owner"] == "pool:gpu"
+    assert [waiting["owner"] for waiting in waiting_for(play.state, POOLS)] == ["pool:gpu"]
 
 
 def test_waits_are_owned_by_a_timer_or_a_signal() -> None:

@@ -1,0 +1,32 @@
+"""`python -m bench NAME [--quick]` runs one benchmark and prints a JSON line a figure."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+
+import uvloop
+
+BENCHMARKS = {"steps": "1,000 executions of three steps from end to end, and how long one takes"}
+
+
+def main() -> None:
+    """Run what the command line names."""
+    lines = "\n".join(f"  {name:12} {about}" for name, about in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog=f"benchmarks:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=BENCHMARKS, nargs="*", default=list(BENCHMARKS))
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, under a minute")
+    asked = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        for name in asked.name:
+            runner.run(importlib.import_module(f"bench.{name}").run(quick=asked.quick))
+
+
+if __name__ == "__main__":
+    main()

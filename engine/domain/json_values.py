@@ -1,0 +1,78 @@
+"""What a JSON value must be to be stored and written again: size, depth, text and numbers."""
+
+from __future__ import annotations
+
+import math
+
+import orjson
+
+VALUE_BYTES = 256 * 1024
+VALUE_DEPTH = 64
+LARGEST_INTEGER = 2**64 - 1
+SMALLEST_INTEGER = -(2**63)
+
+
+class Unstorable(ValueError):  # noqa: N818  # named as the fact it reports
+    """A value or event cannot be stored; `code` is of the catalogue, `detail` names no value."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+def check_value(value: object) -> None:
+    """Raise `Unstorable` with too_large, too_deep, bad_text or bad_number; linear in the value's size.
+
+    The size is that of the compact JSON. Most values are looked through only as bytes.
+    """
+    try:
+        encoded = orjson.dumps(value)
+    except TypeError:
+        _look_through(value)
+        raise Unstorable("bad_type", "the value is not JSON") from None
+    if len(encoded) > VALUE_BYTES:
+        raise Unstorable("too_large", f"{len(encoded)} bytes, at most {VALUE_BYTES} are allowed")
+    # NaN and infinities are written as null, NUL as an escape; brackets inside texts count as well.
+    suspicious = b"null" in encoded or b"\\u0000" in encoded
+    if suspicious or encoded.count(b"{") + encoded.count(b"[") > VALUE_DEPTH:
+        _look_through(value)
+
+
+def _look_through(value: object) -> None:
+    level, depth = [value], 0
+    while level:
+        below: list[object] = []
+        for each in level:
+            if isinstance(each, dict):
+                for key in each:
+                    _check_text(key)
+                below.extend(each.values())
+            elif isinstance(each, list):
+                below.extend(each)
+            else:
+                _check_leaf(each)
+        depth += len(level) > 0 and any(isinstance(each, dict | list) for each in level)
+        if depth > VALUE_DEPTH:
+            raise Unstorable("too_deep", f"nested deeper than {VALUE_DEPTH} levels")
+        level = below
+
+
+def _check_leaf(value: object) -> None:
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise Unstorable("bad_number", "NaN and infinities are no JSON numbers")
+    elif isinstance(value, int) and not SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
+        raise Unstorable("bad_number", "an integer needs more than 64 bits")
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise Unstorable("bad_text", "a text contains the character NUL")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Unstorable("bad_text", "a text contains a lone surrogate") from None

@@ -1,0 +1,33 @@
+"""What the routes share, handed to them by the application."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from engine.runtime.announcer import Announcer
+from engine.runtime.database import Connection, Pool, checkout
+from engine.write.desk import Desk
+from engine.write.materialize import Intake
+from internal_api.bell import Bell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """The database, the write side, those who wait for commands, and the wake of new snapshots."""
+
+    pool: Pool
+    desk: Desk
+    intake: Intake
+    bell: Bell
+    projected: Announcer
+
+    def borrow(self) -> AbstractAsyncContextManager[Connection]:
+        """A connection for a block; database errors leave it as ours."""
+        return checkout(self.pool)
+
+
+API: web.AppKey[Api] = web.AppKey("api", Api)
+BASE = "/api/internal"

@@ -1,0 +1,134 @@
+"""What the public API answers, as types: ids are decimal strings, times RFC 3339 in UTC."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, TypedDict
+
+from pydantic import JsonValue
+
+Status: TypeAlias = Literal[
+    "pending",
+    "running",
+    "waiting",
+    "paused",
+    "compensating",
+    "completed",
+    "failed",
+    "cancelled",
+    "timed_out",
+]
+
+TERMINAL: frozenset[str] = frozenset({"completed", "failed", "cancelled", "timed_out"})
+"""The statuses in which an execution has ended."""
+
+
+class Registered(TypedDict):
+    """A version of a playbook."""
+
+    path: str
+    version: int
+    hash: str
+
+
+class Standing(TypedDict):
+    """Where an execution stands after a write."""
+
+    execution_id: str
+    version: int
+    status: Status
+
+
+class Progress(TypedDict):
+    """How many steps there are, and where they stand."""
+
+    total: int
+    completed: int
+    failed: int
+    running: int
+    skipped: int
+
+
+class Waiting(TypedDict):
+    """What an active step waits for, since and until when, and who has to move (`signal:approved`)."""
+
+    what: str
+    since: str | None
+    until: str | None
+    owner: str
+
+
+class Execution(TypedDict):
+    """An execution as of its version."""
+
+    execution_id: str
+    playbook: str | None
+    playbook_version: int | None
+    definition_hash: str | None
+    status: Status
+    version: int
+    inputs: JsonValue
+    output: JsonValue
+    error: JsonValue
+    labels: dict[str, str]
+    started_at: str | None
+    ended_at: str | None
+    parent: JsonValue
+    current_steps: list[str]
+    progress: Progress
+    waiting_for: list[Waiting]
+
+
+class Listed(TypedDict):
+    """An execution in a list."""
+
+    execution_id: str
+    playbook: str | None
+    status: Status
+    version: int
+    started_at: str | None
+    ended_at: str | None
+
+
+class ListPage(TypedDict):
+    """A page of executions and the cursor of the next one."""
+
+    items: list[Listed]
+    next_cursor: str | None
+
+
+class Step(TypedDict):
+    """A step of an execution, also one that has not begun."""
+
+    step: str
+    status: str
+    attempts: int
+    skip_reason: str | None
+    started_at: str | None
+    ended_at: str | None
+
+
+class StepList(TypedDict):
+    """All steps of an execution."""
+
+    items: list[Step]
+
+
+class Event(TypedDict):
+    """A recorded event."""
+
+    version: int
+    event_id: str
+    event_type: str
+    step: str | None
+    attempt: int | None
+    status: str
+    payload: JsonValue
+    meta: JsonValue
+    recorded_at: str
+
+
+class EventPage(TypedDict):
+    """Events in version order; `next_after_version` leads on while there are more."""
+
+    items: list[Event]
+    next_after_version: int | None

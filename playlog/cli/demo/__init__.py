@@ -1,0 +1,1 @@
+"""The demonstration: the engine started in a temporary place, used, and checked."""

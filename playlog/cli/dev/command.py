@@ -1,0 +1,120 @@
+"""`playlog dev`."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from engine.runtime.settings_loading import load
+from playlog.cli.command import command
+from playlog.cli.dev import engine, record
+from playlog.cli.dev.engine import Engine, Voices, kill
+from playlog.cli.dev.layout import DevSettings, Wanted
+from playlog.cli.dev.lines import WIDTH, LinePrinter
+from playlog.cli.dev.processes import Supervised
+from playlog.cli.dev.signals import until_signal
+from playlog.cli.failures import OK
+from playlog.cli.session import Session
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    command(app)(dev)
+
+
+async def dev(
+    session: Session,
+    home: Annotated[Path, typer.Option(help="Where the data is kept.")] = record.HOME,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the public API. Default: 8080 or above.")
+    ] = None,
+    internal_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the internal API. Default: 8081 or above.")
+    ] = None,
+    http_allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="Let the http tool reach this, such as 127.0.0.1:8099."),
+    ] = None,
+) -> int:
+    """Run everything here: PostgreSQL, NATS and all processes, until Ctrl-C.
+
+    PLAYLOG_DATABASE_URL and PLAYLOG_NATS_URL name servers to use instead of own ones.
+    """
+    wanted = Wanted(
+        home=home,
+        tasks_path=Path.cwd(),
+        public_port=port,
+        internal_port=internal_port,
+        http_allow=tuple(http_allow or ()),
+    )
+    say = partial(_say, session)
+    voices = Voices(say=say, emit=LinePrinter(session.console, raw=session.json))
+    processes: dict[str, Supervised] = {}
+
+    async def serve() -> int:
+        async with engine.running(wanted, load(DevSettings), voices, processes) as started:
+            session.answer(_document(started), *_view(started))
+            await asyncio.Event().wait()
+        return OK
+
+    await until_signal(
+        serve(),
+        stopping=lambda: say("stopping; Ctrl-C again ends it at once"),
+        hurry=lambda: kill(processes.values()),
+    )
+    say("stopped")
+    return OK
+
+
+def _say(session: Session, text: str) -> None:
+    if not session.json:
+        session.console.print(Text.assemble((f"{'playlog':<{WIDTH}} ", "bold"), text), soft_wrap=True)
+
+
+def _document(started: Engine) -> dict[str, object]:
+    return {
+        "public_api_url": started.layout.public_url,
+        "internal_api_url": started.layout.internal_url,
+        "health_urls": started.health_urls,
+        "pids": started.pids,
+    }
+
+
+def _view(started: Engine) -> list[RenderableType]:
+    addresses = Table.grid(padding=(0, 2))
+    addresses.add_column(style="bold", no_wrap=True)
+    addresses.add_column(overflow="fold")
+    for name, address in _addresses(started):
+        addresses.add_row(name, Text(address))
+    title = f"[bold green]ready[/] after {started.seconds:.1f} s; Ctrl-C stops it, the data stays"
+    return ["", title, "", Padding(addresses, (0, 0, 0, 2)), ""]
+
+
+def _addresses(started: Engine) -> list[tuple[str, str]]:
+    health = started.layout.health_ports
+    return [
+        ("public API", f"{started.layout.public_url}/api/v1"),
+        ("internal API", f"{started.layout.internal_url}/api/internal"),
+        ("PostgreSQL", without_password(started.servers.database_url)),
+        ("NATS", without_password(started.servers.nats_url)),
+        ("health", ", ".join(f"{role} {port}" for role, port in health.items())),
+        ("data", str(started.home)),
+    ]
+
+
+def without_password(url: str) -> str:
+    """The URL without the password in it."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    place = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.username}:***@{place}").geturl()

@@ -1,0 +1,107 @@
+"""Events as they happen, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import orjson
+from pydantic import JsonValue
+from rich.console import Console
+from rich.text import Text
+
+from engine.domain.events import parse_iso
+from engine.domain.evolve import carried_value
+from engine.domain.vocabulary import EventType
+from playlog.answers import Event
+
+TYPE_WIDTH = 20
+STEP_WIDTH = 9
+DETAIL_LENGTH = 200
+GOOD = frozenset({EventType.STEP_COMPLETED, EventType.EXECUTION_COMPLETED})
+BAD = frozenset(
+    {
+        EventType.COMMAND_FAILED,
+        EventType.COMMAND_EXPIRED,
+        EventType.STEP_FAILED,
+        EventType.EXECUTION_FAILED,
+        EventType.EXECUTION_TIMED_OUT,
+        EventType.WAIT_TIMED_OUT,
+    }
+)
+WAITING = frozenset({EventType.WAIT_OPENED, EventType.SIGNAL_RECEIVED, EventType.WAIT_SATISFIED})
+MINOR = frozenset(
+    {
+        EventType.COMMAND_ISSUED,
+        EventType.COMMAND_CLAIMED,
+        EventType.COMMAND_COMPLETED,
+        EventType.WAIT_SATISFIED,
+        EventType.TIMER_SET,
+        EventType.TIMER_FIRED,
+    }
+)
+"""Events that one of the others tells as well, for those who only watch the steps."""
+
+
+def print_event(console: Console, event: Event) -> None:
+    """Print an event as one line, cut to the width."""
+    console.print(render_event(event), no_wrap=True, overflow="ellipsis", crop=True)
+
+
+def render_event(event: Event) -> Text:
+    """Return `time  type  step  detail`."""
+    text = Text()
+    text.append(f"{clock(event['recorded_at'])}  ", style="dim")
+    kind = event["event_type"]
+    text.append(f"{kind:<{TYPE_WIDTH}} ", style=_style(kind))
+    text.append(f"{event['step'] or '':<{STEP_WIDTH}} ", style="bold")
+    return text.append(detail(event), style="dim" if kind in MINOR else "")
+
+
+def clock(moment: str) -> str:
+    """The local time of day to the millisecond."""
+    return parse_iso(moment).astimezone().strftime("%H:%M:%S.%f")[:-3]
+
+
+def detail(event: Event) -> str:
+    """What there is to say of an event, in a few words."""
+    payload = event["payload"] if isinstance(event["payload"], dict) else {}
+    words = _DETAILS.get(event["event_type"])
+    parts = [_attempt(event), words(payload) if words else _carried(event)]
+    return " ".join(part for part in parts if part)[:DETAIL_LENGTH]
+
+
+def _style(kind: str) -> str:
+    if kind in GOOD:
+        return "green"
+    if kind in BAD:
+        return "red"
+    return "yellow" if kind in WAITING else ""
+
+
+def _attempt(event: Event) -> str:
+    attempt = event["attempt"]
+    numbered = event["event_type"].startswith("command.") and attempt is not None
+    return f"attempt {attempt}" if numbered else ""
+
+
+def _carried(event: Event) -> str:
+    value = carried_value(event["event_type"], event["payload"])
+    if isinstance(value, dict) and "code" in value and "message" in value:
+        return f"{value['code']}: {value['message']}"
+    return "" if value is None else orjson.dumps(value).decode()
+
+
+def _wait(payload: Mapping[str, JsonValue]) -> str:
+    what = f"waits for the signal {payload['event']}" if "event" in payload else "waits"
+    until = payload.get("until")
+    return f"{what} until {clock(str(until))[:8]}" if until else what
+
+
+_DETAILS: dict[str, Callable[[Mapping[str, JsonValue]], str]] = {
+    EventType.COMMAND_ISSUED: lambda _: "",
+    EventType.WAIT_OPENED: _wait,
+    EventType.WAIT_SATISFIED: lambda _: "",
+    EventType.SIGNAL_RECEIVED: lambda payload: str(payload.get("name", "")),
+    EventType.STEP_SKIPPED: lambda payload: str(payload.get("reason", "")),
+    EventType.EXECUTION_CANCELLED: lambda payload: str(payload.get("reason") or ""),
+}

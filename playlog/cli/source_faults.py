@@ -1,0 +1,94 @@
+"""Faults of a playbook shown at their place in the source, with a caret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+WORD = re.compile(r"[\w./-]+")
+ROOM = 20
+"""Columns left of the caret that are kept of a line too long to be shown whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFault:
+    """One fault: `line` and `column` count from 1."""
+
+    line: int
+    column: int
+    path: str
+    message: str
+    hint: str | None
+
+    @classmethod
+    def of(cls, fault: Mapping[str, JsonValue]) -> SourceFault:
+        """Read a fault as the language reports it."""
+        hint = fault.get("hint")
+        return cls(
+            line=_whole(fault.get("line")),
+            column=_whole(fault.get("column")),
+            path=str(fault.get("path") or ""),
+            message=str(fault.get("message") or ""),
+            hint=None if hint is None else str(hint),
+        )
+
+
+def render_faults(
+    name: str, source: bytes, faults: Sequence[Mapping[str, JsonValue]], console: Console
+) -> RenderableType:
+    """Return all faults of a file, each with its line and a caret below it."""
+    lines = source.decode(errors="replace").splitlines()
+    known = [SourceFault.of(fault) for fault in faults]
+    count = f"{len(known)} fault{'' if len(known) == 1 else 's'}"
+    shown = [_render(name, lines, fault, console.width) for fault in known]
+    return Group(*shown, Text(f"{name}: {count}", style="bold red"))
+
+
+def _render(name: str, lines: Sequence[str], fault: SourceFault, width: int) -> Text:
+    text = Text()
+    text.append(f"{name}:{fault.line}:{fault.column}: ", style="bold")
+    text.append(f"{fault.path}\n" if fault.path else "\n", style="cyan")
+    text.append(f"  {fault.message}", style="red")
+    if fault.hint is not None:
+        joint = ", " if fault.hint.startswith("did you") else "; "
+        text.append(joint).append(fault.hint, style="green")
+    text.append("\n")
+    if 1 <= fault.line <= len(lines):
+        text.append_text(_excerpt(lines[fault.line - 1], fault, width))
+    return text
+
+
+def _excerpt(line: str, fault: SourceFault, width: int) -> Text:
+    gutter = len(str(fault.line))
+    shown, at = crop(line.replace("\t", " "), fault.column - 1, width - gutter - 5)
+    text = Text()
+    text.append(f" {fault.line} | ", style="blue").append(f"{shown}\n")
+    text.append(f" {' ' * gutter} | ", style="blue")
+    return text.append(f"{' ' * at}{'^' * span(shown, at)}\n", style="bold red")
+
+
+def span(line: str, at: int) -> int:
+    """How many characters a fault at `at` is underlined: the word that begins there, one at least."""
+    word = WORD.match(line, at)
+    return 1 if word is None else word.end() - word.start()
+
+
+def crop(line: str, at: int, width: int) -> tuple[str, int]:
+    """Return the part of a line that fits, and where in it the place `at` now is."""
+    width = max(width, 2 * ROOM)
+    start = max(0, at - width + ROOM) if at >= width - ROOM else 0
+    shown = line[start : start + width]
+    if start > 0:
+        shown = f"...{shown[3:]}"
+    if start + width < len(line):
+        shown = f"{shown[:-3]}..."
+    return shown, max(0, at - start)
+
+
+def _whole(value: JsonValue) -> int:
+    return value if isinstance(value, int) else 1

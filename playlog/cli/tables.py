@@ -1,0 +1,162 @@
+"""Executions, steps and events as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import orjson
+from pydantic import JsonValue
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from engine.domain.events import parse_iso
+from playlog.answers import Execution, Listed, Step, Waiting
+
+STYLES = {
+    "completed": "green",
+    "failed": "bold red",
+    "timed_out": "bold red",
+    "cancelled": "yellow",
+    "skipped": "dim",
+    "waiting": "yellow",
+    "running": "cyan",
+    "retrying": "magenta",
+    "queued": "cyan",
+    "pending": "dim",
+}
+MINUTE, HOUR = 60.0, 3600.0
+
+
+def status_text(status: str) -> Text:
+    """A status in its colour."""
+    return Text(status, style=STYLES.get(status, ""))
+
+
+def new_table(*columns: str) -> Table:
+    """A table without frames; columns whose name ends in `>` are aligned to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for name in columns:
+        right = name.endswith(">")
+        table.add_column(name.rstrip(">"), justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def execution_view(execution: Execution) -> RenderableType:
+    """One execution: its standing, what it waits for, and its values."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, fact in _facts(execution):
+        facts.add_row(name, fact)
+    values = [
+        value_view(name, value)
+        for name in ("inputs", "output", "error")
+        if (value := _value(execution, name)) is not None
+    ]
+    return Group(facts, *values)
+
+
+def value_view(name: str, value: JsonValue) -> RenderableType:
+    """A JSON value under its name; short ones on one line."""
+    short = orjson.dumps(value).decode()
+    title = Text(f"{name}", style="dim")
+    if len(short) <= 64:  # noqa: PLR2004  # with its name it fits 80 columns
+        return title.append(f"{' ' * max(2, 11 - len(name))}").append(short, style="default not dim")
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    code = Syntax(text, "json", background_color="default", word_wrap=True)
+    return Group(title, Padding(code, (0, 0, 0, 2)))
+
+
+def list_view(items: Sequence[Listed]) -> RenderableType:
+    """Executions, one a line."""
+    if not items:
+        return Text("no executions")
+    table = new_table("execution", "playbook", "status", "started", "duration>")
+    for each in items:
+        table.add_row(
+            Text(each["execution_id"]),
+            Text(each["playbook"] or "-"),
+            status_text(each["status"]),
+            Text(local_time(each["started_at"])),
+            Text(duration(each["started_at"], each["ended_at"])),
+        )
+    return table
+
+
+def steps_view(steps: Sequence[Step]) -> RenderableType:
+    """Steps, one a line."""
+    table = new_table("step", "status", "attempts>", "duration>", "note")
+    for each in steps:
+        table.add_row(
+            Text(each["step"]),
+            status_text(each["status"]),
+            Text(str(each["attempts"]) if each["attempts"] else "-"),
+            Text(duration(each["started_at"], each["ended_at"])),
+            Text(each["skip_reason"] or "", style="dim"),
+        )
+    return table
+
+
+def duration(started: str | None, ended: str | None) -> str:
+    """The time between two moments; from the first to now when the second is still to come."""
+    if started is None:
+        return "-"
+    until = datetime.now(UTC) if ended is None else parse_iso(ended)
+    return seconds_text(max(0.0, (until - parse_iso(started)).total_seconds()))
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration as people say it: `12 ms`, `3.4 s`, `2 m 05 s`, `1 h 03 m`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < HOUR:
+        return f"{int(seconds // MINUTE)} m {int(seconds % MINUTE):02d} s"
+    return f"{int(seconds // HOUR)} h {int(seconds % HOUR // MINUTE):02d} m"
+
+
+def local_time(moment: str | None) -> str:
+    """A moment in the local time zone, to the second."""
+    return "-" if moment is None else parse_iso(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def waiting_text(waiting: Waiting) -> str:
+    """What a step waits for: `approve: signal approved, until 2026-01-02 03:04:05`."""
+    kind, _, name = waiting["owner"].partition(":")
+    until = f", until {local_time(waiting['until'])}" if waiting["until"] else ""
+    return f"{waiting['what']}: {kind} {name}".rstrip() + until
+
+
+def _facts(execution: Execution) -> list[tuple[str, RenderableType]]:
+    progress = execution["progress"]
+    counts = [f"{progress['completed']} of {progress['total']} steps completed"]
+    counts += [f"{progress[kind]} {kind}" for kind in ("failed", "running", "skipped") if progress[kind]]
+    facts: list[tuple[str, RenderableType]] = [
+        ("execution", Text(execution["execution_id"])),
+        ("playbook", Text(f"{execution['playbook'] or '-'} version {execution['playbook_version']}")),
+        ("status", status_text(execution["status"])),
+        ("version", Text(str(execution["version"]))),
+        ("progress", Text(", ".join(counts))),
+        ("started", Text(local_time(execution["started_at"]))),
+        ("duration", Text(duration(execution["started_at"], execution["ended_at"]))),
+    ]
+    facts += [("waits", Text(waiting_text(each))) for each in execution["waiting_for"]]
+    if execution["labels"]:
+        labels = ", ".join(f"{name}={value}" for name, value in execution["labels"].items())
+        facts.append(("labels", Text(labels)))
+    return facts
+
+
+def _value(execution: Execution, name: str) -> JsonValue:
+    values: dict[str, JsonValue] = {
+        "inputs": execution["inputs"],
+        "output": execution["output"],
+        "error": execution["error"],
+    }
+    return values[name]

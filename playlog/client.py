@@ -1,0 +1,287 @@
+"""The client of the public API: start executions, follow them, send them signals.
+
+async with Client() as client:
+    started = await client.start("examples/hello", {"name": "Ada"})
+    ended = await client.wait(started["execution_id"], seconds=60)
+    print(ended["output"])
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import os
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final, Self, cast
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from pydantic import JsonValue
+
+from engine.runtime.settings import ClientSettings
+from engine.runtime.settings_loading import load
+from playlog.answers import (
+    TERMINAL,
+    Event,
+    EventPage,
+    Execution,
+    ListPage,
+    Registered,
+    Standing,
+    Step,
+    StepList,
+)
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+BASE = "/api/v1"
+CONNECT_SECONDS = 5.0
+SECONDS = 30.0
+LONGEST_WAIT = 20.0
+"""The longest that one request asks the server to hold; longer waits are several requests."""
+PAGE = 200
+BUSY = frozenset({429, 503})
+NOT_IN_TIME = 504
+STALE = "stale"
+FIRST_PAUSE, LONGEST_PAUSE, MAX_FAILURES = 0.1, 5.0, 15
+NOTHING: Final = object()
+"""No body, which is not the same as the body null."""
+
+
+class ApiError(Exception):
+    """The API answered with a problem document."""
+
+    def __init__(self, status: int, problem: Mapping[str, JsonValue]) -> None:
+        self.status = status
+        self.problem = problem
+        self.code = str(problem.get("code", ""))
+        self.detail = str(problem.get("detail") or problem.get("title") or f"status {status}")
+        super().__init__(self.detail)
+
+
+class ApiUnreachable(Exception):  # noqa: N818  # named as the fact it reports
+    """The API did not answer, or not as an API would."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(f"{url}: {reason}")
+
+
+class Client:
+    """Speaks to one public API; use it with `async with`.
+
+    Without arguments `PLAYLOG_API_URL` and `PLAYLOG_API_TOKEN` count. Every request has a time limit.
+    Methods raise `ApiError` (the API says no) and `ApiUnreachable` (no answer).
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, seconds: float = SECONDS) -> None:
+        if url is None or token is None:
+            settings = load(ClientSettings)
+            url = url or settings.api_url or DEFAULT_URL
+            token = token or (settings.api_token.get_secret_value() if settings.api_token else None)
+        self.url = url.rstrip("/")
+        self._token = token
+        self._seconds = seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        self._session = aiohttp.ClientSession(headers=headers)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def register(self, source: str) -> Registered:
+        """Store a playbook (YAML or JSON) as the newest version of its path; the same again is the same."""
+        return cast("Registered", await self._ask("POST", "/playbooks", body={"source": source}))
+
+    async def start(
+        self,
+        playbook: str,
+        inputs: Mapping[str, JsonValue] | None = None,
+        *,
+        key: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Standing:
+        """Start an execution; the same `key` with the same order answers the first one's execution."""
+        order: dict[str, object] = {"playbook": playbook, "inputs": inputs or {}}
+        if key is not None:
+            order["key"] = key
+        if labels:
+            order["labels"] = labels
+        return cast("Standing", await self._ask("POST", "/executions", body=order))
+
+    async def get(
+        self, execution_id: str, *, min_version: int | None = None, wait: float | None = None
+    ) -> Execution:
+        """Return an execution; with `min_version` one that shows at least that version within `wait` s.
+
+        Raises `ApiError` 409 `stale` when it does not within that time.
+        """
+        query = {"min_version": min_version, "wait": wait}
+        answer = await self._ask("GET", _path(execution_id), query=query, longer=wait or 0.0)
+        return cast("Execution", answer)
+
+    async def wait(self, execution_id: str, *, seconds: float | None = None) -> Execution:
+        """Wait until an execution has ended and return it; raises `TimeoutError` after `seconds`."""
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    query = {"timeout_seconds": LONGEST_WAIT}
+                    path = f"{_path(execution_id)}/wait"
+                    answer = await self._ask("GET", path, query=query, longer=LONGEST_WAIT)
+                except ApiError as error:
+                    if error.status != NOT_IN_TIME:
+                        raise
+                else:
+                    return cast("Execution", answer)
+
+    async def list(  # the filters of the route
+        self,
+        *,
+        status: str | None = None,
+        playbook: str | None = None,
+        label: str | None = None,
+        search: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> ListPage:
+        """Return a page of executions, the newest first; `label` is `name` or `name=value`."""
+        query = {
+            "status": status,
+            "playbook": playbook,
+            "label": label,
+            "search": search,
+            "limit": limit,
+            "cursor": cursor,
+        }
+        return cast("ListPage", await self._ask("GET", "/executions", query=query))
+
+    async def events(
+        self, execution_id: str, *, after_version: int = 0, limit: int | None = None
+    ) -> builtins.list[Event]:
+        """Return the recorded events in version order: all of them, or the first `limit`."""
+        found: builtins.list[Event] = []
+        onwards: int | None = after_version
+        while onwards is not None and (limit is None or len(found) < limit):
+            size = PAGE if limit is None else min(PAGE, limit - len(found))
+            query = {"after_version": onwards, "limit": size}
+            answer = await self._ask("GET", f"{_path(execution_id)}/events", query=query)
+            page = cast("EventPage", answer)
+            found += page["items"]
+            onwards = page["next_after_version"]
+        return found
+
+    async def steps(
+        self, execution_id: str, *, min_version: int | None = None, wait: float | None = None
+    ) -> builtins.list[Step]:
+        """Return every step in the order of the playbook; `min_version` and `wait` as for `get`."""
+        query = {"min_version": min_version, "wait": wait}
+        path = f"{_path(execution_id)}/steps"
+        return cast("StepList", await self._ask("GET", path, query=query, longer=wait or 0.0))["items"]
+
+    async def cancel(self, execution_id: str, reason: str | None = None) -> Standing:
+        """End an execution; repeated, it answers the same. Raises 409 for one that has ended otherwise."""
+        body = {} if reason is None else {"reason": reason}
+        return cast("Standing", await self._ask("POST", f"{_path(execution_id)}/cancel", body=body))
+
+    async def signal(
+        self, execution_id: str, name: str, data: JsonValue = None, *, idempotency_key: str | None = None
+    ) -> Standing:
+        """Send a signal; one that nobody waits for yet is kept."""
+        path = f"{_path(execution_id)}/signals/{quote(name, safe='')}"
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return cast("Standing", await self._ask("POST", path, body=data, headers=headers))
+
+    async def follow(
+        self, execution_id: str, *, after_version: int = 0
+    ) -> AsyncIterator[tuple[builtins.list[Event], Execution]]:
+        """Yield new events with the execution as it then stood, until it has ended.
+
+        Nothing is polled: each request is held until there is something new. An API that is away is asked
+        again for a minute or so.
+        """
+        version, failures = after_version, 0
+        while True:
+            try:
+                standing = await self.get(execution_id, min_version=version + 1, wait=LONGEST_WAIT)
+                events = await self.events(execution_id, after_version=version)
+            except (ApiError, ApiUnreachable) as error:
+                if not _is_stale(error):
+                    failures += 1
+                    await _pause_or_raise(error, failures)
+                continue
+            failures = 0
+            version = standing["version"]
+            yield [event for event in events if event["version"] <= version], standing
+            if standing["status"] in TERMINAL:
+                return
+
+    async def _ask(  # the parts of a request
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: object = NOTHING,
+        headers: Mapping[str, str] | None = None,
+        longer: float = 0.0,
+    ) -> JsonValue:
+        """Return the document of the answer; `longer` is what the server was asked to wait, in seconds."""
+        if self._session is None:
+            raise RuntimeError("use the client with `async with`")
+        said = dict(headers or {})
+        data = None
+        if body is not NOTHING:
+            data = orjson.dumps(body)
+            said["Content-Type"] = "application/json"
+        timeout = aiohttp.ClientTimeout(total=self._seconds + longer, sock_connect=CONNECT_SECONDS)
+        parameters = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        try:
+            async with self._session.request(
+                method, f"{self.url}{BASE}{path}", params=parameters, data=data, headers=said, timeout=timeout
+            ) as answer:
+                return _document(self.url, answer.status, await answer.read())
+        except TimeoutError:
+            raise ApiUnreachable(self.url, f"no answer within {self._seconds + longer:g} s") from None
+        except (aiohttp.ClientError, ValueError) as error:
+            raise ApiUnreachable(self.url, _reason(error)) from None
+
+
+def _path(execution_id: str) -> str:
+    return f"/executions/{quote(execution_id, safe='')}"
+
+
+def _document(url: str, status: int, body: bytes) -> JsonValue:
+    try:
+        document: JsonValue = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise ApiUnreachable(url, f"status {status} without JSON: this is not a playlog API") from None
+    if status < HTTPStatus.BAD_REQUEST:
+        return document
+    raise ApiError(status, document if isinstance(document, dict) else {})
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno
+        return (os.strerror(number) if number else str(error.os_error)).lower()
+    return str(error) or type(error).__name__
+
+
+def _is_stale(error: ApiError | ApiUnreachable) -> bool:
+    return isinstance(error, ApiError) and error.code == STALE
+
+
+async def _pause_or_raise(error: ApiError | ApiUnreachable, failures: int) -> None:
+    passing = isinstance(error, ApiUnreachable) or error.status in BUSY
+    if not passing or failures > MAX_FAILURES:
+        raise error
+    await asyncio.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2**failures))

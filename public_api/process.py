@@ -1,0 +1,88 @@
+"""The public API's process: its routes, the desk they write through, and the wakes for those who wait."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+
+from engine.read import executions
+from engine.read.executions import Found
+from engine.read.projection import SNAPSHOTS_TOPIC
+from engine.runtime.broker import Broker
+from engine.runtime.checks import add_database_checks
+from engine.runtime.database import Connection, Pool, checkout, connect, open_pool
+from engine.runtime.health import Health, probes
+from engine.runtime.http import make_app, serve
+from engine.runtime.process import ProcessContext, run_process
+from engine.runtime.settings import HttpSettings, PublicApiProcess
+from engine.write.desk import open_desk
+from public_api import access, playbooks, reading
+from public_api import executions as commands
+from public_api.routes import Api, bind
+from public_api.waiters import Read, Waiters
+
+NAME = "playlog-public-api"
+RECONNECT_SECONDS = 2.0
+
+ROUTES = [*playbooks.routes.routes, *commands.routes.routes, *reading.routes.routes]
+
+
+def main() -> int:
+    """Run a public API until SIGTERM; return the exit code."""
+    return run_process("public-api", run, PublicApiProcess)
+
+
+async def run(context: ProcessContext[PublicApiProcess]) -> None:
+    """Serve until told to stop.
+
+    NATS is not part of being ready: without it nothing is refused, only those who wait are told later.
+    """
+    settings = context.settings
+    access.check(settings)
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(settings, name=NAME)
+        stack.push_async_callback(pool.close)
+        broker = Broker(settings, name=NAME)
+        stack.push_async_callback(broker.close)
+        await broker.connect(wait_seconds=0)
+        waiters = Waiters(reader(pool))
+        await broker.listen(SNAPSHOTS_TOPIC, waiters.heard)
+        # A request must not wait for the database longer than its client does.
+        patience = settings.model_copy(update={"database_start_timeout": RECONNECT_SECONDS})
+
+        async def reconnect() -> Connection:
+            return await connect(patience, name=NAME)
+
+        desk = await stack.enter_async_context(open_desk(reconnect, lambda: checkout(pool), broker.announce))
+        add_database_checks(context.health, pool, allow_unsafe_durability=settings.allow_unsafe_durability)
+        app = make_public_app(Api(pool=pool, desk=desk, waiters=waiters), context.health, settings)
+        await context.run_roles(
+            [desk.deliveries],
+            wakes={desk.deliveries.name: desk.after.delivery_wake},
+            others=[_serve(context, app, waiters)],
+        )
+
+
+def make_public_app(api: Api, health: Health, settings: HttpSettings) -> web.Application:
+    """The application with every route of the public API."""
+    app = make_app([*bind(ROUTES, api), *probes(health)], settings)
+    app.middlewares.append(access.only_local)
+    return app
+
+
+def reader(pool: Pool) -> Read:
+    """Reads an execution for those who wait."""
+
+    async def read(execution_id: int) -> Found | None:
+        async with checkout(pool) as connection:
+            return await executions.get(connection, execution_id)
+
+    return read
+
+
+async def _serve(context: ProcessContext[PublicApiProcess], app: web.Application, waiters: Waiters) -> None:
+    server = await serve(app, context.settings.public_api_port)
+    await context.stop.wait()
+    waiters.close()
+    await server.close()

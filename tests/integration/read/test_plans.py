@@ -1,0 +1,64 @@
+"""The statements that run all the time, or over many rows, go through their indexes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from sql import queries
+from tests.support.servers import Connection
+
+FILL = """
+with heads as (
+    insert into playlog.execution (execution_id, version, recorded_at, status, ended_at)
+    select n, 3, now(), 'completed', case when n % 100 > 0 then now() - make_interval(secs => n) end
+    from generate_series(1, 20000) n
+)
+insert into playlog.snapshot (execution_id, version, fold_version, hash, status, path, started_at,
+    recorded_at, state)
+select n, 3, 1, decode(md5(n::text), 'hex'), case when n % 500 = 0 then 'failed' else 'completed' end,
+    'a/' || n % 1000, now(), now(), '{}'
+from generate_series(1, 20000) n
+"""
+ANYTHING = (0, 2**62, 21, None, None, None, None, None, None)
+
+
+@pytest.fixture
+async def filled(connection: Connection) -> Connection:
+    await connection.execute(FILL)
+    await connection.execute("analyze playlog.execution, playlog.snapshot")
+    return connection
+
+
+@pytest.mark.parametrize(
+    ("noun", "name", "arguments", "index"),
+    [
+        ("executions", "snapshot", (5,), "snapshot_pk"),
+        ("executions", "page_down", ANYTHING, "snapshot_pk"),
+        ("executions", "page_up", ANYTHING, "snapshot_pk"),
+        ("executions", "page_down", (*ANYTHING[:3], "failed", *ANYTHING[4:]), "snapshot_status"),
+        ("executions", "page_down", (*ANYTHING[:4], "a/7", *ANYTHING[5:]), "snapshot_path"),
+        ("snapshots", "standings", ([5, 6, 7], 1), "snapshot_pk"),
+        ("snapshots", "sample", (5,), "snapshot_pk"),
+        ("sweep", "live", (0, 100, 5.0), "execution_live"),
+        ("sweep", "refold", (0, 100, 1), "snapshot_pk"),
+        ("stats", "lag", (100,), "execution_live"),
+    ],
+)
+async def test_a_statement_uses_its_index(
+    filled: Connection, noun: str, name: str, arguments: tuple[Any, ...], index: str
+) -> None:
+    rows = await filled.fetch(f"explain {getattr(queries.load(noun), name)}", *arguments)
+    plan = "\n".join(row[0] for row in rows)
+    assert index in plan, plan
+    assert not re.search(r"Seq Scan on (snapshot|execution|event)", plan), plan
+
+
+async def test_the_ended_sweep_reads_only_what_ended_since(filled: Connection) -> None:
+    since = await filled.fetchval("select now() - interval '60 seconds'")
+    rows = await filled.fetch(f"explain {queries.load('sweep').ended}", since, 0, 1000)
+    plan = "\n".join(row[0] for row in rows)
+    assert "execution_ended" in plan, plan
+    assert "Index Cond: (ended_at" in plan or "Index Cond: (ROW(ended_at" in plan, plan
