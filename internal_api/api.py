@@ -9,6 +9,7 @@ from aiohttp import web
 
 from engine.runtime.announcer import Announcer
 from engine.runtime.database import Connection, Pool, checkout
+from engine.write.after_commit import Send
 from engine.write.desk import Desk
 from engine.write.materialize import Intake
 from internal_api.bell import Bell
@@ -16,13 +17,17 @@ from internal_api.bell import Bell
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """The database, the write side, those who wait for commands, and the wake of new snapshots."""
+    """The database, the write side, those who wait for commands, and the wakes of others.
+
+    `projected` announces new snapshots, `send` any other wake.
+    """
 
     pool: Pool
     desk: Desk
     intake: Intake
     bell: Bell
     projected: Announcer
+    send: Send
 
     def borrow(self) -> AbstractAsyncContextManager[Connection]:
         """A connection for a block; database errors leave it as ours."""

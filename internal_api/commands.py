@@ -198,9 +198,7 @@ async def heartbeat(request: web.Request) -> web.Response:
         version=fields.text("version", "")[:100] or None,
         host=request.remote,
     )
-    lease_seconds = fields.number(
-        "lease_seconds", LEASE_SECONDS, least=LEASE_BOUNDS[0], most=LEASE_BOUNDS[1]
-    )
+    lease_seconds = fields.number("lease_seconds", LEASE_SECONDS, least=LEASE_BOUNDS[0], most=LEASE_BOUNDS[1])
     leases = _leases(fields)
     fields.close()
     api = request.app[API]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
-from typing import NoReturn
-
 from aiohttp import web
 
 from engine.errors import Invalid, Malformed
-from engine.runtime.http import json_response, parse_json, read_json
-from engine.write.materialize import Materialized, Rejection
+from engine.runtime.http import json_response, read_json
+from engine.write.materialize import MOST_EVENTS, Materialized
 from internal_api.api import API
 from internal_api.bodies import read_fields, refuse_body
 
@@ -47,7 +43,7 @@ async def materialize(request: web.Request) -> web.Response:
 async def project(request: web.Request) -> web.Response:
     """Record row-shaped events of other systems; unknown executions become foreign ones."""
     fields = await read_fields(request)
-    rows = fields.items("events", MOST_ROWS)
+    rows = fields.items("events", MOST_EVENTS)
     fields.close()
     if not rows:
         raise Malformed("events is empty", code="empty")

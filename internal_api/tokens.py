@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from engine.errors import Denied, Unavailable
 
 if TYPE_CHECKING:
     from engine.runtime.settings import InternalApiSettings
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 OPEN_PATHS = frozenset({"/livez", "/healthz", "/readyz"})
 SETTING = "PLAYLOG_INTERNAL_API_TOKEN"
@@ -66,7 +65,7 @@ class Tokens:
         return self._from_file
 
 
-def gate(tokens: Tokens) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def gate(tokens: Tokens) -> Middleware:
     """A middleware that lets only holders of a token through; probes are open to everyone."""
 
     @web.middleware

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from engine.domain.json_values import VALUE_BYTES, Unstorable, check_value
 from engine.errors import Invalid, Malformed, TooLarge
 from engine.runtime.http import read_body, read_json
 from public_api.query import details, fault, invalid, worded
-
-EVENT_BYTES = 256 * 1024
-MAX_DEPTH = 64
-INT64 = range(-(2**63), 2**63)
 
 
 class Body(BaseModel):
@@ -52,43 +48,20 @@ async def read_value(request: web.Request) -> object:
     `bad_text`, `bad_number`).
     """
     body = await read_body(request)
-    if len(body) > EVENT_BYTES:
-        raise TooLarge(f"the body is larger than {EVENT_BYTES} bytes", limit=EVENT_BYTES)
+    if len(body) > VALUE_BYTES:
+        raise TooLarge(f"the body is larger than {VALUE_BYTES} bytes", limit=VALUE_BYTES)
     value = await read_json(request)
-    refuse_unstorable(value)
+    _refuse_unstorable(value)
     _refuse_repeated(body)
     return value
 
 
-def refuse_unstorable(value: object) -> None:
-    """Raise `Invalid` for JSON that cannot be stored and read again everywhere."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        below: list[object] = []
-        for each in level:
-            if isinstance(each, dict):
-                for name in each:
-                    _refuse_scalar(name)
-                below.extend(each.values())
-            elif isinstance(each, list):
-                below.extend(each)
-            else:
-                _refuse_scalar(each)
-        level = below
-        if not level:
-            return
-    raise Invalid(f"the body is nested deeper than {MAX_DEPTH}", code="too_deep")
-
-
-def _refuse_scalar(value: object) -> None:
-    if isinstance(value, str):
-        if "\0" in value:
-            raise Invalid("text cannot hold the character NUL", code="bad_text")
-    elif isinstance(value, int):
-        if value not in INT64:
-            raise Invalid("a whole number must fit into 64 bits", code="bad_number")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise Invalid("a number must be finite", code="bad_number")
+def _refuse_unstorable(value: object) -> None:
+    try:
+        check_value(value)
+    except Unstorable as error:
+        kind = TooLarge if error.code == TooLarge.code else Invalid
+        raise kind(error.detail, code=error.code) from None
 
 
 def _refuse_repeated(body: bytes) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
+import structlog
 from aiohttp import web
 
+from engine.errors import Misconfigured
 from engine.read import executions
 from engine.read.executions import Found
 from engine.read.projection import SNAPSHOTS_TOPIC
@@ -21,6 +23,8 @@ from public_api import access, playbooks, reading
 from public_api import executions as commands
 from public_api.routes import Api, bind
 from public_api.waiters import Read, Waiters
+
+_log = structlog.get_logger(__name__)
 
 NAME = "playlog-public-api"
 RECONNECT_SECONDS = 2.0
@@ -82,7 +86,13 @@ def reader(pool: Pool) -> Read:
 
 
 async def _serve(context: ProcessContext[PublicApiProcess], app: web.Application, waiters: Waiters) -> None:
-    server = await serve(app, context.settings.public_api_port)
+    settings = context.settings
+    try:
+        server = await serve(app, settings.public_api_port)
+    except OSError as error:
+        where = f"{settings.host}:{settings.public_api_port}"
+        raise Misconfigured(f"PLAYLOG_PUBLIC_API_PORT: cannot listen on {where}: {error.strerror}") from error
+    _log.info("http.listening", host=settings.host, port=server.port)
     await context.stop.wait()
     waiters.close()
     await server.close()

@@ -193,7 +193,6 @@ create table playlog.outbox (
     constraint outbox_versions CHECK (((last_version >= first_version) AND (first_version >= 1)))
 );
 comment on table playlog.outbox is 'messages waiting to be published; a published row is deleted';
-CREATE INDEX outbox_execution ON playlog.outbox USING btree (execution_id, outbox_id);
 CREATE INDEX outbox_held ON playlog.outbox USING btree (execution_id, outbox_id) WHERE ((lease_token IS NOT NULL) OR (first_failed_at IS NOT NULL));
 CREATE INDEX outbox_shard ON playlog.outbox USING btree (shard, outbox_id);
 

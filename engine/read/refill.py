@@ -36,10 +36,7 @@ class Head:
 
 
 async def heads(connection: asyncpg.Connection, refills: Sequence[Refill], limit: int) -> list[Head]:
-    """The next executions of several refills, lowest id first; fewer than `limit` are the last ones.
-
-    Executions of pool `system` are never published.
-    """
+    """The next executions of several refills, lowest id first; fewer than `limit` are the last ones."""
     rows = await connection.fetch(
         SQL.heads,
         [refill.shard for refill in refills],

@@ -151,7 +151,7 @@ class PublicApiSettings(SettingsGroup):
 
     @field_validator("cors_origins", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
+    def _split_origins(cls, value: object) -> object:
         return _comma_separated(value)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import asyncpg
 
-from engine.domain.admit import Admission, Origin, rejected
+from engine.domain.admit import Admission, Origin, Verdict, rejected
 from engine.domain.events import NewEvent, iso
 from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EVENT_STATUS, EventType
@@ -69,6 +69,10 @@ class Settled:
 
     verdicts: list[Admission] = field(default_factory=list)
     versions: dict[int, int] = field(default_factory=dict)
+
+    def count(self, verdict: Verdict) -> int:
+        """How many results got this verdict."""
+        return sum(admission.verdict is verdict for admission in self.verdicts)
 
 
 @dataclass(slots=True)

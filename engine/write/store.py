@@ -8,6 +8,7 @@ from operator import attrgetter
 import asyncpg
 import orjson
 
+from engine.domain import messages
 from engine.domain.effects import CloseCommand, Deliver, DropTimer, IssueCommand, SetTimer
 from engine.domain.events import RecordedEvent, to_json
 from engine.domain.ids import shard_of
@@ -119,7 +120,7 @@ async def _write_outbox(
 
 def _outbox_rows(stream: Stream, payloads: list[bytes]) -> Iterable[EventRow]:
     execution_id = stream.execution_id
-    for events, message in messages(stream, payloads):
+    for events, message in split(stream, payloads):
         yield (
             shard_of(execution_id),
             execution_id,
@@ -132,7 +133,7 @@ def _outbox_rows(stream: Stream, payloads: list[bytes]) -> Iterable[EventRow]:
         )
 
 
-def messages(stream: Stream, payloads: list[bytes]) -> Iterable[tuple[list[RecordedEvent], bytes]]:
+def split(stream: Stream, payloads: list[bytes]) -> Iterable[tuple[list[RecordedEvent], bytes]]:
     """The stream's new events as messages of at most 512 KiB, or one event where that is larger."""
     chunk: list[tuple[RecordedEvent, bytes]] = []
     size = 0
@@ -151,15 +152,11 @@ def _message(
 ) -> tuple[list[RecordedEvent], bytes]:
     state = stream.state
     events = [event for event, _ in chunk]
-    body = orjson.dumps(
-        {
-            "execution_id": str(state.execution_id),
-            "definition_hash": None if state.definition_hash is None else state.definition_hash.hex(),
-            "path": state.path,
-            "first_version": events[0].version,
-            "last_version": events[-1].version,
-            "events": [to_json(event) | {"payload": orjson.Fragment(payload)} for event, payload in chunk],
-        }
+    body = messages.body(
+        messages.Span(state.execution_id, events[0].version, events[-1].version),
+        state.definition_hash,
+        state.path,
+        (to_json(event) | {"payload": orjson.Fragment(payload)} for event, payload in chunk),
     )
     return events, body
 

@@ -58,9 +58,8 @@ def _render(name: str, lines: Sequence[str], fault: SourceFault, width: int) -> 
         joint = ", " if fault.hint.startswith("did you") else "; "
         text.append(joint).append(fault.hint, style="green")
     text.append("\n")
-    if 1 <= fault.line <= len(lines):
-        text.append_text(_excerpt(lines[fault.line - 1], fault, width))
-    return text
+    line = lines[fault.line - 1] if 1 <= fault.line <= len(lines) else ""
+    return text.append_text(_excerpt(line, fault, width))
 
 
 def _excerpt(line: str, fault: SourceFault, width: int) -> Text:

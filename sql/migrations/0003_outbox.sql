@@ -8,11 +8,23 @@ create table playlog.shard (
     safe_at timestamptz,
     generation integer not null default 1,
     refill_after bigint,
+    safe_seq bigint not null default 0,
+    published_at timestamptz,
+    refill_from timestamptz,
+    server text,
     constraint shard_pk primary key (shard),
-    constraint shard_range check (shard between 0 and 15)
+    constraint shard_range check (shard between 0 and 15),
+    constraint shard_refill check ((refill_after is null) = (refill_from is null))
 ) with (fillfactor = 50);
 comment on column playlog.shard.refill_after is
     'while a refill is unfinished: the last execution_id it has published; null otherwise';
+comment on column playlog.shard.safe_at is
+    'events of the shard recorded before this lie at or before safe_seq in the stream';
+comment on column playlog.shard.published_at is 'when the stream last acknowledged something';
+comment on column playlog.shard.refill_from is
+    'while a refill is unfinished: executions that recorded something since then are published again';
+comment on column playlog.shard.server is
+    'system identifier and timeline of the PostgreSQL from which was published';
 insert into playlog.shard (shard) select generate_series(0, 15);
 
 create table playlog.outbox (
@@ -38,7 +50,8 @@ create table playlog.outbox (
 );
 comment on table playlog.outbox is 'messages waiting to be published; a published row is deleted';
 create index outbox_shard on playlog.outbox (shard, outbox_id);
-create index outbox_execution on playlog.outbox (execution_id, outbox_id);
+create index outbox_held on playlog.outbox (execution_id, outbox_id)
+    where lease_token is not null or first_failed_at is not null;
 
 create table playlog.outbox_dead (
     outbox_id bigint not null,

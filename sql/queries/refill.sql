@@ -7,7 +7,7 @@ from playlog.execution e
 join unnest($1::smallint[], $2::bigint[], $3::timestamptz[]) as r (shard, after_id, since)
     on r.shard = (e.execution_id & 15)
 where e.execution_id > $4 and e.execution_id > r.after_id and e.recorded_at >= r.since
-    and e.version > 0 and e.pool is distinct from 'system'
+    and e.version > 0
 order by e.execution_id
 limit $5
 

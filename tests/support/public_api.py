@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,6 +91,8 @@ class PublicApi:
 
     async def call(self, method: str, path: str, **more: Any) -> Answer:
         path = path if path.startswith("/api/") else f"/api/v1{path}"
+        if isinstance(more.get("data"), bytes):
+            more["data"] = io.BytesIO(more["data"])  # what aiohttp wants of a large body
         async with self.session.request(method, path, **more) as response:
             return Answer(response.status, response.headers, await response.read())
 

@@ -57,12 +57,15 @@ async def dev(
         http_allow=tuple(http_allow or ()),
     )
     say = partial(_say, session)
-    voices = Voices(say=say, emit=LinePrinter(session.console, raw=session.json))
+    printer = LinePrinter(session.console, raw=session.json)
+    voices = Voices(say=say, emit=printer)
     processes: dict[str, Supervised] = {}
 
     async def serve() -> int:
+        say("starting")
         async with engine.running(wanted, load(DevSettings), voices, processes) as started:
             session.answer(_document(started), *_view(started))
+            printer.starting = False
             await asyncio.Event().wait()
         return OK
 

@@ -19,6 +19,7 @@ COLOURS = {
     "worker": "bright_cyan",
 }
 LEVELS = {"debug": "dim", "warning": "bold yellow", "error": "bold red", "critical": "bold red"}
+ORDINARY = frozenset({"debug", "info", "warning"})
 WIDTH = 12
 _NOT_SHOWN = frozenset({"time", "level", "event", "process", "pid", "exception"})
 
@@ -26,15 +27,22 @@ Emit = Callable[[str, str], None]
 """Takes the name of a process and one line it wrote."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LinePrinter:
-    """Prints lines as they come; `raw` leaves them as the processes wrote them."""
+    """Prints lines as they come; `raw` leaves them as the processes wrote them.
+
+    While `starting`, what only says that others are not there yet is left out.
+    """
 
     console: Console
     raw: bool = False
+    starting: bool = True
 
     def __call__(self, process: str, line: str) -> None:
         """Print one line of a process."""
+        fields = _fields(line)
+        if self.starting and fields.get("level") in ORDINARY:
+            return
         if self.raw:
             self.console.out(line, highlight=False)
         else:
@@ -45,13 +53,17 @@ def render(process: str, line: str) -> Text:
     """Return a line with the process in front; one of our JSON lines as `time event key=value ...`."""
     text = Text()
     text.append(f"{process:<{WIDTH}} ", style=COLOURS.get(process, "white"))
+    fields = _fields(line)
+    return text.append_text(_structured(fields)) if fields else text.append(line)
+
+
+def _fields(line: str) -> dict[str, object]:
+    """The fields of one of our JSON lines; none for any other line."""
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
-        fields = None
-    if not isinstance(fields, dict) or "event" not in fields:
-        return text.append(line)
-    return text.append_text(_structured(fields))
+        return {}
+    return fields if isinstance(fields, dict) and "event" in fields else {}
 
 
 def _structured(fields: dict[str, object]) -> Text:

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 
 BACKOFF_SECONDS = (0.5, 15.0)
 STEADY_SECONDS = 10.0
-"""A process that has run for so long starts again at once."""
+"""A process that has run for so long starts again after the shortest delay."""
 STOP_SECONDS = 8.0
 POLL_SECONDS = 0.05
 PROBE_SECONDS = 4.0
@@ -116,9 +116,10 @@ class Supervised:
             if self._is_over(status):
                 return
             steady = time.monotonic() - began > STEADY_SECONDS
-            delay = BACKOFF_SECONDS[0] if steady else min(BACKOFF_SECONDS[1], delay * 2)
+            delay = BACKOFF_SECONDS[0] if steady else delay
             self.say(f"{self.plan.name} {ending(status)}; it starts again in {delay:g} s")
             await asyncio.sleep(delay)
+            delay = min(BACKOFF_SECONDS[1], delay * 2)
 
     def _is_over(self, status: int) -> bool:
         """Whether there is no point in another start: its settings will not have changed."""

@@ -174,8 +174,6 @@ async def test_an_idempotency_key_is_short_printable_text(api: PublicApi, key: s
         {"Content-Type": "application/jsonx"},
         {"Content-Type": "application/octet-stream"},
         {"Content-Type": ""},
-        {**JSON, "Content-Encoding": "gzip"},
-        {**JSON, "Content-Encoding": "br"},
     ],
 )
 async def test_other_content_types_are_refused(api: PublicApi, headers: dict[str, str]) -> None:
@@ -204,7 +202,6 @@ async def test_a_signal_has_a_plain_name(api: PublicApi, name: str) -> None:
         ("application/yaml", b"!!python/object/apply:os.system [id]", 422),
         ("application/yaml", b"playbook: [" * 5000, 422),
         ("application/yaml", b"x" * (2**20 + 1), 422),
-        ("application/yaml", b"x" * (2**24 + 1), 413),
     ],
 )
 async def test_a_bad_source_is_refused(api: PublicApi, content_type: str, body: bytes, status: int) -> None:

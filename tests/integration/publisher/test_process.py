@@ -21,6 +21,7 @@ from tests.support.eventually import eventually
 from tests.support.servers import Connection
 from tests.support.tree import ROOT
 
+
 async def test_it_publishes_until_it_is_told_to_stop(
     connection: Connection, database_url: str, nats_url: str
 ) -> None:

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from engine.runtime import settings_loading
+from playlog.cli.dev.layout import PACKAGES, DevSettings, Layout, Wanted, lay_out
+from playlog.cli.dev.ports import Ports
+
+WANTED = Wanted(home=Path(".playlog"), tasks_path=Path("/tasks"), first_ports=(21000, 21001))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_set_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in settings_loading.known_names():
+        monkeypatch.delenv(name, raising=False)
+
+
+def laid_out(wanted: Wanted = WANTED, settings: DevSettings | None = None) -> Layout:
+    return lay_out(wanted, settings or DevSettings(), Ports(print))
+
+
+def test_nobody_is_told_an_address_or_a_secret_that_it_does_not_need() -> None:
+    plans = {plan.name: plan.environment for plan in laid_out().plans("postgresql://x", "nats://x")}
+    assert set(plans) == set(PACKAGES)
+    tokens = {name for name, told in plans.items() if told["PLAYLOG_INTERNAL_API_TOKEN"]}
+    assert tokens == {"internal-api", "worker"}
+    databases = {name for name, told in plans.items() if told["PLAYLOG_DATABASE_URL"]}
+    assert databases == set(PACKAGES) - {"worker"}
+    assert plans["worker"]["PLAYLOG_NATS_URL"] == ""
+
+
+def test_every_process_has_a_health_port_of_its_own_on_the_loopback_interface() -> None:
+    plans = laid_out().plans("postgresql://x", "nats://x")
+    assert len({plan.environment["PLAYLOG_HEALTH_PORT"] for plan in plans}) == len(plans)
+    assert {plan.environment["PLAYLOG_HEALTH_HOST"] for plan in plans} == {"127.0.0.1"}
+
+
+def test_a_token_that_is_set_is_used_and_otherwise_each_run_has_its_own() -> None:
+    given = DevSettings(internal_api_token=SecretStr("one,two"))
+    assert laid_out(settings=given).token == "one"
+    assert laid_out().token != laid_out().token
+
+
+def test_the_http_tool_may_reach_what_setting_and_option_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYLOG_HTTP_ALLOW", "10.0.0.0/8")
+    wanted = Wanted(home=Path(".playlog"), tasks_path=Path("/tasks"), http_allow=("127.0.0.1:8099",))
+    given = laid_out(wanted).given
+    assert given["PLAYLOG_HTTP_ALLOW"] == "10.0.0.0/8,127.0.0.1:8099"
+    assert given["PLAYLOG_TASKS_PATH"] == "/tasks"
+
+
+def test_an_isolated_engine_takes_no_setting_from_its_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYLOG_STREAM", "OTHER")
+    isolated = Wanted(home=Path("/x"), tasks_path=Path("/tasks"), isolated=True)
+    layout = laid_out(isolated)
+    assert "PLAYLOG_STREAM" not in layout.given
+    assert layout.directory == Path("/x")
+    assert "PLAYLOG_STREAM" in laid_out().given

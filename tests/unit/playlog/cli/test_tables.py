@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from playlog.answers import Step
+from playlog.cli.tables import duration, seconds_text, steps_view
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0123, "12 ms"), (3.44, "3.4 s"), (125, "2 m 05 s"), (3780, "1 h 03 m")],
+)
+def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> None:
+    assert seconds_text(seconds) == text
+
+
+def test_a_step_that_has_not_begun_has_no_duration() -> None:
+    assert duration(None, None) == "-"
+    assert duration("2026-01-02T03:04:05.000000Z", "2026-01-02T03:04:05.500000Z") == "500 ms"
+
+
+def test_markup_in_a_name_is_shown_as_it_is() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    step: Step = {
+        "step": "[red]x[/red]",
+        "status": "completed",
+        "attempts": 1,
+        "skip_reason": None,
+        "started_at": None,
+        "ended_at": None,
+    }
+    console.print(steps_view([step]))
+    assert isinstance(console.file, io.StringIO)
+    assert "[red]x[/red]" in console.file.getvalue()
