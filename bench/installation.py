@@ -42,8 +42,11 @@ class Installation:
 
 
 @contextlib.asynccontextmanager
-async def installed() -> AsyncIterator[Installation]:
-    """Start everything in a temporary home on ports of its own, and remove it at the end."""
+async def installed(nats_url: str | None = None) -> AsyncIterator[Installation]:
+    """Start everything in a temporary home on ports of its own, and remove it at the end.
+
+    With `nats_url` that broker is used instead of an own one.
+    """
     processes: dict[str, Supervised] = {}
     with _temporary_home() as home:
         wanted = Wanted(
@@ -53,7 +56,8 @@ async def installed() -> AsyncIterator[Installation]:
             first_health_port=FIRST_HEALTH_PORT,
         )
         voices = Voices(say=_quiet, emit=lambda _, __: None)
-        async with engine.running(wanted, load(DevSettings), voices, processes) as started:
+        settings = load(DevSettings).model_copy(update={"nats_url": nats_url})
+        async with engine.running(wanted, settings, voices, processes) as started:
             database = await asyncpg.connect(started.servers.database_url, timeout=10, command_timeout=60)
             try:
                 async with Client(started.layout.public_url, "") as client:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
+
 from aiohttp import web
 
 from engine.errors import Invalid, Malformed
-from engine.runtime.http import json_response, read_json
+from engine.runtime.http import json_response, read_body, read_json
 from engine.write.materialize import MOST_EVENTS, Materialized
 from internal_api.api import API
 from internal_api.bodies import read_fields, refuse_body
 
 MOST_KEY_CHARACTERS = 255
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 routes = web.RouteTableDef()
 
@@ -21,7 +26,7 @@ async def materialize(request: web.Request) -> web.Response:
 
     With an `Idempotency-Key`, events without an id of their own may be sent again under the same key.
     """
-    batch = await read_json(request)
+    batch = await _read_batch(request)
     if batch is None:
         raise Malformed("the request needs a body", code="empty")
     if not isinstance(batch, list):
@@ -51,6 +56,27 @@ async def project(request: web.Request) -> web.Response:
     return json_response(
         {"projected": answer.materialized, "duplicates": answer.duplicates, "rejected": _shown(answer)}
     )
+
+
+async def _read_batch(request: web.Request) -> object:
+    """The body as JSON, also when only half a character stands in the way: its event is to be rejected."""
+    body = await read_body(request)
+    try:
+        return await read_json(request)
+    except Malformed as refusal:
+        if refusal.code != Malformed.code or not _SURROGATE.search(body):
+            raise
+        try:
+            return json.loads(body.decode(), parse_float=_finite, parse_constant=_finite)
+        except (ValueError, RecursionError):
+            raise refusal from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("not a number of JSON")
+    return value
 
 
 def _shown(answer: Materialized) -> list[dict[str, object]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Annotated, Literal
 
 from aiohttp import web
@@ -91,8 +92,8 @@ async def start(call: Call, *, body: StartBody) -> web.Response:
         traceparent=traceparent(call.request),
     )
     desk = call.api.desk
-    async with checkout(call.api.pool) as connection:
-        done = await executions.start(connection, desk.appender, desk.definitions, order)
+    borrow = partial(checkout, call.api.pool)
+    done = await executions.start(borrow, desk.appender, desk.definitions, order)
     where = f"{BASE}/executions/{done.execution_id}"
     return answers.standing(done, status=201 if done.created else 200, location=where)
 

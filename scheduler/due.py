@@ -9,8 +9,8 @@ import structlog
 from engine.runtime import metrics
 from engine.runtime.database import Connection, Pool, checkout
 from engine.write import commands, deliveries, timers
+from engine.write.definitions import Definitions
 from engine.write.due import NextDue, next_due
-from engine.write.executions import Definitions
 from engine.write.requests import Request
 from engine.write.writer import Appender
 

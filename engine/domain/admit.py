@@ -80,7 +80,7 @@ def admit(
 ) -> Admission:
     """Judge one event against the state under the head's lock. Pure; `command` is the row of its id."""
     if state.is_foreign:
-        return Admission(Verdict.RECORDED, event)
+        return _foreign_stream(event, origin)
     kind = known_type(event.event_type)
     if kind in {EventType.COMMAND_COMPLETED, EventType.COMMAND_FAILED}:
         return _settle(state, event, command)
@@ -92,6 +92,12 @@ def admit(
         return rejected("not_allowed", f"{kind} is written by the engine only")
     payload = event.payload if isinstance(event.payload, dict) else {}
     return ENGINE_RULES[kind](state, event, payload, now)
+
+
+def _foreign_stream(event: NewEvent, origin: Origin) -> Admission:
+    if origin is Origin.ENGINE:
+        return rejected("not_allowed", "the execution belongs to another system")
+    return Admission(Verdict.RECORDED, event)
 
 
 def _foreign_type(state: Execution, event: NewEvent) -> Admission:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 
-import asyncpg
 import orjson
 
 from engine.write import deliveries
-from engine.write.executions import Definitions
+from engine.write.definitions import Definitions
+from engine.write.executions import Checkout
 from engine.write.requests import Committed, Delivery
 from engine.write.writer import Appender
 
@@ -23,7 +22,6 @@ OUTBOX_TOPIC = "outbox"
 COMMANDS_TOPIC = "commands"
 
 Send = Callable[[str, bytes], None]
-Checkout = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
 
 
 class AfterCommit:

@@ -13,8 +13,8 @@ from engine.domain.execution import Parent
 from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EventType, ExecutionStatus
 from engine.errors import PlaylogError, Unavailable
-from engine.write.catalog import resolve
-from engine.write.executions import Definitions, StartOrder, engine_event, start_request
+from engine.write.definitions import Definitions
+from engine.write.executions import StartOrder, engine_event, start_request
 from engine.write.requests import Delivery, Request
 from engine.write.writer import Appender
 from sql import queries
@@ -97,12 +97,14 @@ async def _start_child(
     asked = delivery.payload
     parent = _parent(asked["parent"])
     try:
-        resolved = await resolve(connection, str(asked["playbook"]), _version(asked), definitions.hashes)
+        resolved, definition = await definitions.resolve(
+            connection, str(asked["playbook"]), _integer(asked.get("version"))
+        )
         resolved = replace(resolved, execution_id=delivery.target)
         order = StartOrder(
             playbook=resolved.path, inputs=_inputs(asked), priority=_integer(asked.get("priority"))
         )
-        request = start_request(definitions.of(resolved), resolved, order, parent)
+        request = start_request(definition, resolved, order, parent)
     except PlaylogError as error:
         if isinstance(error, Unavailable):
             raise
@@ -133,10 +135,6 @@ def _parent(stored: object) -> Parent:
     if not isinstance(stored, dict):
         raise TypeError("a start delivery names its parent")
     return Parent(int(stored["execution_id"]), stored["step"], stored["depth"])
-
-
-def _version(asked: dict[str, object]) -> int | None:
-    return _integer(asked.get("version"))
 
 
 def _integer(value: object) -> int | None:

@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from engine.write.after_commit import AfterCommit, Checkout, DeliveryRole, Send
-from engine.write.executions import Definitions
+from engine.write.after_commit import AfterCommit, DeliveryRole, Send
+from engine.write.definitions import Definitions
+from engine.write.executions import Checkout
 from engine.write.writer import Appender, Connect, appending
 
 WRITERS = 2

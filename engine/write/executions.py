@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
@@ -18,15 +18,17 @@ from engine.domain.execution import Parent
 from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EVENT_STATUS, EventType
 from engine.errors import Busy, Conflict, Invalid, NotFound, PlaylogError
-from engine.language import compile_definition
 from engine.language.inputs import check_inputs
-from engine.write.catalog import Resolved, resolve
-from engine.write.requests import Key, NewHead, Outcome, Request
+from engine.write.catalog import Resolved
+from engine.write.definitions import Definitions
+from engine.write.keys import find_keys
+from engine.write.requests import Key, Known, NewHead, Outcome, Request
 from engine.write.writer import Appender
 
-DEFINITIONS_KEPT = 200
 EXECUTION_KEY_SCOPE = "key"
 START_SCOPE = "start"
+
+Checkout = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,45 +60,32 @@ class Standing:
     created: bool = False
 
 
-class Definitions:
-    """Compiled definitions by hash, for checking inputs before an execution is started."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[bytes, Definition] = OrderedDict()
-
-    @property
-    def hashes(self) -> list[bytes]:
-        """The hashes whose canonical form need not be read again."""
-        return list(self._known)
-
-    def of(self, resolved: Resolved) -> Definition:
-        """The compiled definition of a resolved version."""
-        if resolved.canonical is not None:
-            self._known[resolved.definition_hash] = compile_definition(resolved.canonical)
-            if len(self._known) > DEFINITIONS_KEPT:
-                self._known.popitem(last=False)
-        return self._known[resolved.definition_hash]
-
-
 async def start(
-    connection: asyncpg.Connection, appender: Appender, definitions: Definitions, order: StartOrder
+    checkout: Checkout, appender: Appender, definitions: Definitions, order: StartOrder
 ) -> Standing:
     """Start an execution; the same key with the same order answers the first one's execution.
 
     Raises `NotFound` (unknown playbook), `Conflict` (paused, or the key with another order), `Invalid`
-    (inputs against their schema, or the Idempotency-Key with another order).
+    (inputs against their schema, or the Idempotency-Key with another order). A connection is held only
+    while the playbook is looked up.
     """
-    resolved = await resolve(connection, order.playbook, order.version, definitions.hashes)
-    request = start_request(definitions.of(resolved), resolved, order)
-    outcome = await appender.submit(request)
-    if outcome.known is None:
-        return Standing(outcome.execution_id, outcome.version, outcome.status, created=True)
-    known = outcome.known
-    if not known.same_request:
-        if known.scope == EXECUTION_KEY_SCOPE:
-            raise Conflict("the key names an execution of another order", code="key")
-        raise Invalid("the Idempotency-Key was used with another body", code="idempotency_key")
-    return Standing(known.execution_id, known.version, known.status)
+    keys = _keys(order)
+    async with checkout() as connection:
+        for known in await find_keys(connection, keys):
+            return _first_answer(known)
+        resolved, definition = await definitions.resolve(connection, order.playbook, order.version)
+    outcome = await appender.submit(start_request(definition, resolved, order))
+    if outcome.known is not None:
+        return _first_answer(outcome.known)
+    return Standing(outcome.execution_id, outcome.version, outcome.status, created=True)
+
+
+def _first_answer(known: Known) -> Standing:
+    if known.same_request:
+        return Standing(known.execution_id, known.version, known.status)
+    if known.scope == EXECUTION_KEY_SCOPE:
+        raise Conflict("the key names an execution of another order", code="key")
+    raise Invalid("the Idempotency-Key was used with another body", code="idempotency_key")
 
 
 def start_request(

@@ -41,7 +41,8 @@ async def _answer_losers(connection: asyncpg.Connection, pending: Pending, won: 
         for key in request.keys
         if (key.scope, key.key) not in won
     ]
-    known = await _known(connection, [key for _, key in lost])
+    answers = await find_keys(connection, [key for _, key in lost])
+    known = {(answer.scope, answer.key): answer for answer in answers}
     for outcome, key in lost:
         outcome.known = outcome.known or known[key.scope, key.key]
     needless = [
@@ -55,12 +56,16 @@ async def _answer_losers(connection: asyncpg.Connection, pending: Pending, won: 
         await connection.execute(SQL.release_keys, *columns(needless))
 
 
-async def _known(connection: asyncpg.Connection, keys: Sequence[Key]) -> dict[Pair, Known]:
+async def find_keys(connection: asyncpg.Connection, keys: Sequence[Key]) -> list[Known]:
+    """What earlier requests with these keys started, in the order of the keys."""
     asked = {(key.scope, key.key): key.request_hash for key in keys}
+    if not asked:
+        return []
     rows = await connection.fetch(SQL.known_keys, *columns(list(asked)))
-    return {
+    found = {
         (row["scope"], row["idempotency_key"]): Known(
             scope=row["scope"],
+            key=row["idempotency_key"],
             execution_id=row["execution_id"],
             version=row["version"] or 0,
             status=row["status"] or "pending",
@@ -68,3 +73,4 @@ async def _known(connection: asyncpg.Connection, keys: Sequence[Key]) -> dict[Pa
         )
         for row in rows
     }
+    return [found[pair] for pair in asked if pair in found]

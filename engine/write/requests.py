@@ -54,6 +54,7 @@ class Known:
     """An earlier request had the same key: what it started, and whether it asked for the same."""
 
     scope: str
+    key: str
     execution_id: int
     version: int
     status: str

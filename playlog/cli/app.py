@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from engine.runtime import logs
 from playlog import __version__
 from playlog.cli import executions, operate, playbooks, run
 from playlog.cli.command import ApiUrlOption, OutputOption
@@ -56,6 +57,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    logs.configure("playlog", level="error")
     app()
 
 

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from playlog.answers import Standing
 from playlog.cli.command import command
-from playlog.cli.live import render_event
+from playlog.cli.live import print_event
 from playlog.cli.session import Session
 from playlog.cli.tables import execution_view, list_view, steps_view
 
@@ -62,8 +62,7 @@ async def events(
     if session.json:
         return session.answer(found)
     for event in found:
-        line = render_event(event)
-        session.console.print(f"{event['version']:>4}  ", line, sep="", no_wrap=True, overflow="ellipsis")
+        print_event(session.console, event, numbered=True)
     return None
 
 

@@ -91,6 +91,9 @@ def _code(error: PlaylogError) -> int:
 
 
 def _with_advice(error: ApiError) -> str:
+    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        request = str(error.problem.get("instance") or "").rpartition(":")[2]
+        return f"the API failed; its log says why, at the request {request}"
     advice = _ADVICE_BY_CODE.get(error.code) or _ADVICE.get(error.status)
     detail = error.detail.rstrip(".")
     return f"{detail}; {advice}" if advice else detail

@@ -42,17 +42,19 @@ MINOR = frozenset(
 """Events that one of the others tells as well, for those who only watch the steps."""
 
 
-def print_event(console: Console, event: Event) -> None:
-    """Print an event as one line, cut to the width."""
-    console.print(render_event(event), no_wrap=True, overflow="ellipsis", crop=True)
+def print_event(console: Console, event: Event, *, numbered: bool = False) -> None:
+    """Print an event as one line, cut to the width; `numbered` puts its version in front."""
+    number = f"{event['version']:>6}  " if numbered else ""
+    line = Text(number, style="dim").append_text(render_event(event))
+    console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
 
 
 def render_event(event: Event) -> Text:
     """Return `time  type  step  detail`."""
-    text = Text()
+    text = Text(style="default not dim")
     text.append(f"{clock(event['recorded_at'])}  ", style="dim")
     kind = event["event_type"]
-    text.append(f"{kind:<{TYPE_WIDTH}} ", style=_style(kind))
+    text.append(f"{kind:<{TYPE_WIDTH}}", style=_style(kind))
     text.append(f"{event['step'] or '':<{STEP_WIDTH}} ", style="bold")
     return text.append(detail(event), style="dim" if kind in MINOR else "")
 
@@ -67,7 +69,7 @@ def detail(event: Event) -> str:
     payload = event["payload"] if isinstance(event["payload"], dict) else {}
     words = _DETAILS.get(event["event_type"])
     parts = [_attempt(event), words(payload) if words else _carried(event)]
-    return " ".join(part for part in parts if part)[:DETAIL_LENGTH]
+    return ": ".join(part for part in parts if part)[:DETAIL_LENGTH]
 
 
 def _style(kind: str) -> str:
@@ -87,7 +89,8 @@ def _attempt(event: Event) -> str:
 def _carried(event: Event) -> str:
     value = carried_value(event["event_type"], event["payload"])
     if isinstance(value, dict) and "code" in value and "message" in value:
-        return f"{value['code']}: {value['message']}"
+        status = "" if value.get("status") is None else f" {value['status']}"
+        return f"{value['code']}{status}: {value['message']}"
     return "" if value is None else orjson.dumps(value).decode()
 
 

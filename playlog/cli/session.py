@@ -47,11 +47,15 @@ class Session:
     def answer(self, document: object, *shown: RenderableType) -> None:
         """Print the document as JSON, or what is shown of it to people."""
         if self.json:
-            data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-            sys.stdout.write(data.decode())
+            self.line(document, orjson.OPT_INDENT_2)
             return
         for each in shown:
             self.console.print(each, soft_wrap=isinstance(each, str))
+
+    def line(self, document: object, options: int = 0) -> None:
+        """Print a document as JSON, on one line unless the options say otherwise."""
+        sys.stdout.write(orjson.dumps(document, option=options | orjson.OPT_APPEND_NEWLINE).decode())
+        sys.stdout.flush()
 
     def say(self, text: str, style: str = "") -> None:
         """Print one line for people; nothing for programs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 import orjson
 from pydantic import JsonValue
@@ -30,6 +31,10 @@ STYLES = {
     "pending": "dim",
 }
 MINUTE, HOUR = 60.0, 3600.0
+SHORT = 66
+"""With its name, a value of so many characters fits into 80 columns."""
+FOLDED = frozenset({"playbook", "step", "note"})
+"""Columns whose words may go on in the next line."""
 
 
 def status_text(status: str) -> Text:
@@ -41,8 +46,9 @@ def new_table(*columns: str) -> Table:
     """A table without frames; columns whose name ends in `>` are aligned to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     for name in columns:
-        right = name.endswith(">")
-        table.add_column(name.rstrip(">"), justify="right" if right else "left", overflow="fold")
+        right, folds = name.endswith(">"), name in FOLDED
+        justify: Literal["left", "right"] = "right" if right else "left"
+        table.add_column(name.rstrip(">"), justify=justify, overflow="fold", no_wrap=not folds)
     return table
 
 
@@ -63,13 +69,20 @@ def execution_view(execution: Execution) -> RenderableType:
 
 def value_view(name: str, value: JsonValue) -> RenderableType:
     """A JSON value under its name; short ones on one line."""
-    short = orjson.dumps(value).decode()
+    short = _error(value) if name == "error" else orjson.dumps(value).decode()
     title = Text(f"{name}", style="dim")
-    if len(short) <= 64:  # noqa: PLR2004  # with its name it fits 80 columns
+    if len(short) <= SHORT or name == "error":
         return title.append(f"{' ' * max(2, 11 - len(name))}").append(short, style="default not dim")
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
     code = Syntax(text, "json", background_color="default", word_wrap=True)
     return Group(title, Padding(code, (0, 0, 0, 2)))
+
+
+def _error(value: JsonValue) -> str:
+    if isinstance(value, dict) and "code" in value and "message" in value:
+        at = f" (step {value['step']})" if value.get("step") else ""
+        return f"{value['code']}: {value['message']}{at}"
+    return orjson.dumps(value).decode()
 
 
 def list_view(items: Sequence[Listed]) -> RenderableType:
@@ -82,7 +95,7 @@ def list_view(items: Sequence[Listed]) -> RenderableType:
             Text(each["execution_id"]),
             Text(each["playbook"] or "-"),
             status_text(each["status"]),
-            Text(local_time(each["started_at"])),
+            Text(local_time(each["started_at"])[5:]),
             Text(duration(each["started_at"], each["ended_at"])),
         )
     return table
@@ -96,7 +109,7 @@ def steps_view(steps: Sequence[Step]) -> RenderableType:
             Text(each["step"]),
             status_text(each["status"]),
             Text(str(each["attempts"]) if each["attempts"] else "-"),
-            Text(duration(each["started_at"], each["ended_at"])),
+            Text("-" if each["skip_reason"] else duration(each["started_at"], each["ended_at"])),
             Text(each["skip_reason"] or "", style="dim"),
         )
     return table

@@ -14,6 +14,7 @@ from engine.domain.execution import Execution, initial
 from engine.language import parse
 from engine.write import catalog, commands, executions
 from engine.write.commands import Claimed, Lease, Result
+from engine.write.definitions import Definitions
 from engine.write.requests import Committed
 from engine.write.writer import Appender, appending
 
@@ -27,15 +28,20 @@ class Engine:
     connection: asyncpg.Connection
     appender: Appender
     committed: list[Committed]
-    definitions: executions.Definitions = field(default_factory=executions.Definitions)
+    definitions: Definitions = field(default_factory=Definitions)
 
     async def register(self, source: str) -> catalog.Registered:
         return await catalog.register(self.connection, parse(source.encode()), source)
 
     async def start(self, playbook: str, **order: object) -> int:
         asked = executions.StartOrder(playbook=playbook, **order)  # type: ignore[arg-type]
-        standing = await executions.start(self.connection, self.appender, self.definitions, asked)
-        return standing.execution_id
+        return (await self.order(asked)).execution_id
+
+    async def order(self, asked: executions.StartOrder) -> executions.Standing:
+        return await executions.start(self.checkout, self.appender, self.definitions, asked)
+
+    def checkout(self) -> contextlib.AbstractAsyncContextManager[asyncpg.Connection]:
+        return contextlib.nullcontext(self.connection)
 
     async def claim(self, limit: int = 10, pool: str = "default") -> list[Claimed]:
         return await commands.claim(self.connection, worker_id="w1", pool=pool, limit=limit, lease_seconds=60)

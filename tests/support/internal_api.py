@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -64,14 +65,14 @@ class Client:
 
     async def _send(self, method: str, route: str, data: bytes | None, headers: dict[str, str]) -> Answer:
         url = route if route.startswith("/livez") else f"/api/internal{route}"
-        async with self.session.request(method, url, data=data, headers=self.headers | headers) as response:
+        body = None if data is None else io.BytesIO(data)
+        async with self.session.request(method, url, data=body, headers=self.headers | headers) as response:
             return Answer(response.status, response.headers, orjson.loads(await response.read()))
 
     async def start(self, playbook: str, **order: Any) -> int:
         """Start an execution through the process's own appender."""
         asked = StartOrder(playbook=playbook, **order)
-        async with self.api.borrow() as connection:
-            standing = await start(connection, self.api.desk.appender, self.engine.definitions, asked)
+        standing = await start(self.api.borrow, self.api.desk.appender, self.engine.definitions, asked)
         return standing.execution_id
 
     async def claim(self, **body: object) -> list[dict[str, Any]]:

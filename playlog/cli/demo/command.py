@@ -24,6 +24,7 @@ from playlog.cli.demo.story import CHAPTERS, Told, tell
 from playlog.cli.dev import engine
 from playlog.cli.dev.engine import Engine, Voices, kill
 from playlog.cli.dev.layout import DevSettings, Wanted
+from playlog.cli.dev.lines import render
 from playlog.cli.dev.ports import HOST, Ports
 from playlog.cli.dev.processes import ROOT, Plan, Supervised, plain_environment
 from playlog.cli.dev.signals import until_signal
@@ -86,13 +87,13 @@ class Stage:
 
     console: Console
     processes: dict[str, Supervised] = field(default_factory=dict)
-    heard: deque[str] = field(default_factory=lambda: deque(maxlen=40))
+    heard: deque[Text] = field(default_factory=lambda: deque(maxlen=40))
 
     async def perform(self, home: Path) -> int:
         """Start, play, prove and stop; returns the exit code."""
         self.console.print("starting PostgreSQL, NATS and six processes ...", style="dim")
-        voices = Voices(say=self.heard.append, emit=self._emit)
-        port = Ports(self.heard.append).near(SERVICE_PORT)
+        voices = Voices(say=self._note, emit=self._emit)
+        port = Ports(self._note).near(SERVICE_PORT)
         service = f"{HOST}:{port}"
         wanted = Wanted(
             home=home,
@@ -127,7 +128,7 @@ class Stage:
             environment=plain_environment(),
             ready_url=f"http://{HOST}:{port}/published",
         )
-        shop = Supervised(plan=plan, emit=self._emit, say=self.heard.append)
+        shop = Supervised(plan=plan, emit=self._emit, say=self._note)
         try:
             shop.start()
             async with aiohttp.ClientSession() as session:
@@ -149,13 +150,16 @@ class Stage:
         )
 
     def _emit(self, process: str, line: str) -> None:
-        self.heard.append(f"{process}: {line}")
+        self.heard.append(render(process, line))
+
+    def _note(self, text: str) -> None:
+        self.heard.append(Text(text))
 
     def _confess(self) -> None:
         """Show the last lines of the processes."""
         self.console.print("\nthe last lines of the processes:", style="bold")
         for line in self.heard:
-            self.console.print(Text(line), soft_wrap=True, style="dim")
+            self.console.print(line, soft_wrap=True)
 
     def _conclude(self, *, wrong: bool) -> None:
         if not wrong:
@@ -179,8 +183,7 @@ def show(console: Console, evidence: Evidence) -> list[str]:
         mark = ("ok     ", "green") if right else ("WRONG  ", "bold red")
         console.print(Text.assemble(mark, text), soft_wrap=True)
     for event in evidence.sequential:
-        console.print(Text(f"{event['version']:>9}  "), end="")
-        print_event(console, event)
+        print_event(console, event, numbered=True)
     console.print()
     return [text.rstrip(":") for right, text in checks if not right]
 

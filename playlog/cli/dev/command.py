@@ -9,9 +9,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import RenderableType
-from rich.padding import Padding
-from rich.table import Table
+from rich.markup import escape
 from rich.text import Text
 
 from engine.runtime.settings_loading import load
@@ -62,9 +60,8 @@ async def dev(
     processes: dict[str, Supervised] = {}
 
     async def serve() -> int:
-        say("starting")
         async with engine.running(wanted, load(DevSettings), voices, processes) as started:
-            session.answer(_document(started), *_view(started))
+            _present(session, started)
             printer.starting = False
             await asyncio.Event().wait()
         return OK
@@ -83,6 +80,14 @@ def _say(session: Session, text: str) -> None:
         session.console.print(Text.assemble((f"{'playlog':<{WIDTH}} ", "bold"), text), soft_wrap=True)
 
 
+def _present(session: Session, started: Engine) -> None:
+    if session.json:
+        session.line(_document(started))
+        return
+    for line in _view(started):
+        session.console.print(line, soft_wrap=True)
+
+
 def _document(started: Engine) -> dict[str, object]:
     return {
         "public_api_url": started.layout.public_url,
@@ -92,14 +97,10 @@ def _document(started: Engine) -> dict[str, object]:
     }
 
 
-def _view(started: Engine) -> list[RenderableType]:
-    addresses = Table.grid(padding=(0, 2))
-    addresses.add_column(style="bold", no_wrap=True)
-    addresses.add_column(overflow="fold")
-    for name, address in _addresses(started):
-        addresses.add_row(name, Text(address))
+def _view(started: Engine) -> list[str]:
     title = f"[bold green]ready[/] after {started.seconds:.1f} s; Ctrl-C stops it, the data stays"
-    return ["", title, "", Padding(addresses, (0, 0, 0, 2)), ""]
+    lines = [f"  [bold]{name:<14}[/]{escape(address)}" for name, address in _addresses(started)]
+    return ["", title, "", *lines, ""]
 
 
 def _addresses(started: Engine) -> list[tuple[str, str]]:
@@ -109,7 +110,7 @@ def _addresses(started: Engine) -> list[tuple[str, str]]:
         ("internal API", f"{started.layout.internal_url}/api/internal"),
         ("PostgreSQL", without_password(started.servers.database_url)),
         ("NATS", without_password(started.servers.nats_url)),
-        ("health", ", ".join(f"{role} {port}" for role, port in health.items())),
+        ("health ports", ", ".join(f"{role} {port}" for role, port in health.items())),
         ("data", str(started.home)),
     ]
 

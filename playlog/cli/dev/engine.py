@@ -84,6 +84,7 @@ async def running(
         lock.take()
         stack.callback(lock.release)
         layout = lay_out(wanted, settings, Ports(voices.say))
+        voices.say("starting")
         servers = await stack.enter_async_context(
             embedded(home, database_url=settings.database_url, nats_url=settings.nats_url)
         )

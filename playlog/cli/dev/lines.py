@@ -77,7 +77,8 @@ def _structured(fields: dict[str, object]) -> Text:
         if name not in _NOT_SHOWN:
             text.append(f" {name}=", style="dim").append(_plain(value))
     if "exception" in fields:
-        text.append(f"\n{fields['exception']}", style="dim")
+        trace = str(fields["exception"]).rstrip()
+        text.append("\n").append(trace if level not in ORDINARY else trace.rpartition("\n")[2], style="dim")
     return text
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.support.internal_api import Client, result, serving
 
 if TYPE_CHECKING:
-    import asyncpg
+    pass
 
 TWO = """
 playbook: t/two

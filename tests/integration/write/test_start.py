@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import asyncpg
 import pytest
@@ -17,7 +18,7 @@ ONE = "{playbook: t/one, inputs: {n: {type: integer, default: 1}}, steps: [{name
 
 async def start(engine: Engine, **order: object) -> executions.Standing:
     asked = executions.StartOrder(playbook="t/one", **order)  # type: ignore[arg-type]
-    return await executions.start(engine.connection, engine.appender, engine.definitions, asked)
+    return await engine.order(asked)
 
 
 async def test_the_same_key_answers_the_first_execution(engine: Engine) -> None:
@@ -54,9 +55,9 @@ async def test_fifty_concurrent_starts_with_one_key_make_one_execution(
     await engine.register(ONE)
 
     async def one() -> executions.Standing:
-        async with checkout(pool) as connection:
-            order = executions.StartOrder(playbook="t/one", key="same")
-            return await executions.start(connection, engine.appender, engine.definitions, order)
+        order = executions.StartOrder(playbook="t/one", key="same")
+        borrow = partial(checkout, pool)
+        return await executions.start(borrow, engine.appender, engine.definitions, order)
 
     standings = await asyncio.gather(*(one() for _ in range(50)))
     assert len({standing.execution_id for standing in standings}) == 1
@@ -83,3 +84,13 @@ async def test_registering_the_same_content_is_a_no_op_and_new_content_a_version
     assert (first.version, first.created, again.version, again.created) == (1, True, 1, False)
     other = await engine.register(ONE.replace("default: 1", "default: 2"))
     assert (other.version, other.created) == (2, True)
+
+
+async def test_the_first_answer_stands_although_the_playbook_was_paused_or_changed_since(
+    engine: Engine,
+) -> None:
+    await engine.register(ONE)
+    first = await start(engine, key="order-1", inputs={"n": 2})
+    await engine.register(ONE.replace("n:", "m:"))
+    await catalog.pause(engine.connection, "t/one", paused=True)
+    assert (await start(engine, key="order-1", inputs={"n": 2})).execution_id == first.execution_id

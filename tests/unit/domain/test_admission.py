@@ -81,3 +81,10 @@ def test_a_foreign_execution_takes_everything_and_ends_by_its_own_words() -> Non
     event = NewEvent(event_type="execution.completed", status="COMPLETED")
     assert admit(state, event, Origin.OUTSIDE, BEGINNING).verdict is Verdict.RECORDED
     assert state.status is ExecutionStatus.PENDING
+
+
+def test_signals_and_cancels_of_ours_do_not_enter_another_systems_execution() -> None:
+    state = initial(1, None)
+    for name in ("signal.received", "execution.cancelled"):
+        event = NewEvent(event_type=name, status="RUNNING", payload={})
+        assert admit(state, event, Origin.ENGINE, BEGINNING).code == "not_allowed"

@@ -32,8 +32,10 @@ def event(
         (event("execution.started", {"inputs": {"day": 1}}, step=None), '{"day":1}'),
         (event("command.issued", {"tool": "http"}, attempt=2), "attempt 2"),
         (
-            event("command.failed", {"data": {"code": "http_status", "message": "503"}}, attempt=1),
-            "attempt 1 http_status: 503",
+            event(
+                "command.failed", {"data": {"code": "http_status", "message": "no", "status": 503}}, attempt=1
+            ),
+            "attempt 1: http_status 503: no",
         ),
         (event("wait.opened", {"event": "approved"}), "waits for the signal approved"),
         (event("signal.received", {"name": "approved", "data": 1}), "approved"),
