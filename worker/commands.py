@@ -119,6 +119,7 @@ def _body(command: Command, status: str, started_at: str) -> dict[str, object]:
     return {
         "command_id": command.command_id,
         "lease_token": command.lease_token,
+        "execution_id": command.execution_id,
         "status": status,
         "started_at": started_at,
     }

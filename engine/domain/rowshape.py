@@ -6,6 +6,8 @@ The step is `node_name`, else `node_id`. What else a row has is kept in `meta` u
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from engine.domain.events import NewEvent
 from engine.domain.json_values import Unstorable, check_value
 from engine.domain.normalize import (
@@ -21,7 +23,9 @@ from engine.domain.normalize import (
     time_of,
 )
 
-READ = frozenset({"event_id", "execution_id", "event_type", "status", "result", "meta", "created_at"})
+READ = frozenset(
+    {"event_id", "execution_id", "event_type", "status", "result", "meta", "timestamp", "created_at"}
+)
 
 
 def normalize_row(raw: object) -> Normalized:
@@ -34,14 +38,15 @@ def normalize_row(raw: object) -> Normalized:
     event_type = event_type_of(fields.get("event_type"))
     status = status_of(fields.get("status"), event_type)
     told, payload = _payload(fields)
+    named, step = _step(fields)
     moment = time_of(fields.get("timestamp"), naive=True) or time_of(fields.get("created_at"), naive=True)
     event = NewEvent(
         event_type=event_type,
         status=status,
         event_id=required_id(fields, "event_id"),
-        step=text_of(fields, "node_name", STEP_CHARACTERS) or _node_id(fields),
+        step=step,
         payload=envelope(status, payload),
-        meta=_meta(fields, told) or None,
+        meta=_meta(fields, READ | {told, named}) or None,
         created_at=moment,
     )
     return Normalized(execution_id, event)
@@ -52,14 +57,16 @@ def _payload(fields: Raw) -> tuple[str, object]:
     return name, fields.get(name)
 
 
-def _node_id(fields: Raw) -> str | None:
+def _step(fields: Raw) -> tuple[str, str | None]:
+    name = text_of(fields, "node_name", STEP_CHARACTERS)
+    if name is not None:
+        return "node_name", name
     value = fields.get("node_id")
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return text_of(fields, "node_id", STEP_CHARACTERS)
+        return "node_id", str(value)
+    return "node_id", text_of(fields, "node_id", STEP_CHARACTERS)
 
 
-def _meta(fields: Raw, told: str) -> Raw:
-    read = READ | {told, "timestamp"}
+def _meta(fields: Raw, read: Collection[str]) -> Raw:
     kept = {name: value for name, value in fields.items() if name not in read and value not in (None, "")}
     return kept | meta_of(fields)

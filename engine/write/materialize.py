@@ -6,10 +6,7 @@ Nothing is decided here but where an event belongs; the append judges it under i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-
-import asyncpg
 
 from engine.domain.admit import Admission, Verdict
 from engine.domain.events import NewEvent
@@ -17,6 +14,7 @@ from engine.domain.json_values import Unstorable
 from engine.domain.normalize import IdempotentPlace, Normalized, normalize
 from engine.domain.rowshape import normalize_row
 from engine.errors import Invalid, PlaylogError, TooLarge
+from engine.write.executions import Checkout
 from engine.write.horizon import Horizon
 from engine.write.ids import IdBlock
 from engine.write.requests import Outcome, Request
@@ -26,8 +24,6 @@ from sql import queries
 SQL = queries.load("append")
 
 MOST_EVENTS = 10_000
-
-Borrow = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ class _Batch:
 class Intake:
     """Takes batches of raw events; `borrow` lends a connection for what is no append."""
 
-    def __init__(self, appender: Appender, borrow: Borrow) -> None:
+    def __init__(self, appender: Appender, borrow: Checkout) -> None:
         self._appender = appender
         self._borrow = borrow
         self._horizon = Horizon()

@@ -76,6 +76,7 @@ def finished(session: Session, run: Callable[[], Outcome]) -> int:
         if inspect.isawaitable(outcome):
             outcome = asyncio.run(_awaited(outcome))
     except KeyboardInterrupt:
+        session.errors.print("playlog: interrupted; what was started goes on", style="yellow")
         return INTERRUPTED
     except EXPECTED as error:
         failure = explain(error)

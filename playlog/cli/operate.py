@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from engine.errors import Misconfigured
+from engine.errors import Misconfigured, Unavailable
 from engine.runtime.settings import (
     DatabaseSettings,
     InternalApiProcess,
@@ -86,7 +86,7 @@ async def migrate(
     verb = "status" if status else "up"
     code, output = await run_once("sql", verb, environment={**inherited(), **addresses})
     if code not in {OK, FAILED} or (code != OK and not status):
-        raise Misconfigured(output)
+        raise Unavailable(output if code == FAILED else f"{output}; check PLAYLOG_DATABASE_URL")
     lines = output.splitlines()
     names = [line.split()[:2] for line in lines]
     document = [{"state": words[0], "name": words[1]} for words in names if words[0] in STATES]

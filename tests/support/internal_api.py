@@ -19,6 +19,7 @@ from engine.write.executions import StartOrder, start
 from internal_api.app import build_app
 from internal_api.process import open_api
 from internal_api.tokens import Tokens
+from tests.support import servers
 from tests.support.engine import Engine
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Client:
         commands: list[dict[str, Any]] = answer.body["commands"]
         return commands
 
-    async def settle(self, *results: dict[str, Any], **body: object) -> Answer:
+    async def settle(self, *results: object, **body: object) -> Answer:
         return await self.post("/commands/settle", {"worker_id": "w1", "results": list(results), **body})
 
 
@@ -109,11 +110,15 @@ async def serving(
             app = build_app(api, Tokens(token, token_file), Health(), HttpSettings())
             server = await serve(app, 0)
             base = f"http://127.0.0.1:{server.port}"
-            async with aiohttp.ClientSession(base) as session, pool.acquire() as connection:
-                yield Client(session, api, Engine(connection, api.desk.appender, []))
-                api.bell.close()
-                await session.close()
-            await server.close()
+            try:
+                async with (
+                    aiohttp.ClientSession(base) as session,
+                    servers.connected(database_url) as connection,
+                ):
+                    yield Client(session, api, Engine(connection, api.desk.appender, []))
+                    api.bell.close()
+            finally:
+                await server.close()
     finally:
         await broker.close()
         await pool.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from engine.errors import Misconfigured, PlaylogError
+from engine.errors import PlaylogError, Unavailable
 from engine.runtime.embedded import EmbeddedNats, EmbeddedPostgres, Servers, embedded
 from engine.runtime.embedded.home import Lock, open_home
 from playlog.cli.dev import record
@@ -100,7 +100,7 @@ async def running(
 
 
 async def migrate(settings: DevSettings, servers: Servers) -> list[str]:
-    """Apply the migrations and return the names of those that were pending; raises `Misconfigured`."""
+    """Apply the migrations and return the names of those that were pending; raises `Unavailable`."""
     direct = (settings.migration_database_url or "") if servers.postgres is None else ""
     addresses = {
         "PLAYLOG_DATABASE_URL": servers.database_url,
@@ -108,7 +108,7 @@ async def migrate(settings: DevSettings, servers: Servers) -> list[str]:
     }
     status, output = await run_once("sql", "up", environment={**inherited(), **addresses})
     if status != 0:
-        raise Misconfigured(f"the database cannot be migrated: {output}", code="not_migrated")
+        raise Unavailable(output, code="not_migrated")
     return [line.split()[-1] for line in output.splitlines() if line.startswith("applied")]
 
 

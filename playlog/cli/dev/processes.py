@@ -16,10 +16,10 @@ from pathlib import Path
 import aiohttp
 import orjson
 
-from engine.errors import Unavailable
+from engine.errors import Misconfigured, Unavailable
 from engine.runtime.settings import PREFIX
 from playlog.cli.dev import launch
-from playlog.cli.dev.lines import Emit
+from playlog.cli.dev.lines import Emit, render
 from playlog.cli.dev.ports import HOST
 
 ROOT = Path(__file__).parents[3]
@@ -75,13 +75,14 @@ class Supervised:
     async def ready(self, session: aiohttp.ClientSession, seconds: float) -> None:
         """Wait until it says that it is ready.
 
-        Raises `Unavailable` when that takes longer, or when it has given up: with its last lines.
+        Raises `Unavailable` when that takes longer and `Misconfigured` when it refuses its settings, both
+        with its last lines.
         """
         deadline = time.monotonic() + seconds
         reason: str | None = "starting"
         while (reason := await self._fault(session)) is not None:
             if self._keeping is None or self._keeping.done():
-                raise Unavailable(self._explain("cannot be started"), code="process_ended")
+                raise Misconfigured(self._explain("refuses its settings"), code="process_ended")
             if time.monotonic() > deadline:
                 raise Unavailable(
                     self._explain(f"is not ready after {seconds:g} s ({reason})"), code="process_not_ready"
@@ -163,7 +164,7 @@ class Supervised:
     def _heard(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip()
         if text:
-            self._tail.append(text)
+            self._tail.append(render(self.plan.name, text).plain)
             self.emit(self.plan.name, text)
 
     async def _fault(self, session: aiohttp.ClientSession) -> str | None:

@@ -120,7 +120,7 @@ async def test_a_refused_request_is_a_problem_document(database_url: str) -> Non
     async with (
         serving(database_url) as client,
         aiohttp.ClientSession() as stranger,
-        stranger.post(f"{client.session._base_url}api/internal/outbox/claim", data=b"{") as response,
+        stranger.post(f"{client.session._base_url}/api/internal/outbox/claim", data=b"{") as response,
     ):
         assert response.status == 403
         assert response.content_type == "application/problem+json"

@@ -154,7 +154,7 @@ async def test_a_bad_query_is_a_problem(client: Client, route: str) -> None:
 async def test_counts_are_a_503_when_the_database_is_away(postgres_server: EmbeddedPostgres) -> None:
     async with servers.fresh_database(postgres_server, servers.TEMPLATE) as url, serving(url) as client:
         await client.engine.register(ONE)
-        name = url.rpartition("/")[2].partition("?")[0]
+        name = await client.engine.value("select current_database()")
         async with servers.connected(postgres_server.superuser_url) as superuser:
             await superuser.execute(f"alter database {name} with allow_connections false")
             await superuser.execute(

@@ -174,7 +174,6 @@ async def test_user_code_that_goes_wrong_has_its_code(
         ({"call": "shop:add", "arg": {}}, "did you mean args"),
         ({"call": "nowhere:f"}, "no module named nowhere"),
         ({"call": "nowhere.inner:f"}, "no module named nowhere"),
-        ({"call": "worker.service:work"}, "no module named worker"),
         ({"call": "shop:nothing"}, "shop has no function nothing"),
         ({"call": "shop:NUMBER"}, "shop has no function NUMBER"),
         ({"call": "shop:add"}, "missing a required argument: 'a'"),
