@@ -15,7 +15,7 @@ from engine.runtime.http import read_json
 
 MOST_ITEMS = 1_000
 POOL = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-WORKER_ID = re.compile(r"[\x21-\x7e]{1,128}")
+VISIBLE = re.compile(r"[\x21-\x7e]{1,128}")
 
 _ABSENT = object()
 
@@ -35,6 +35,9 @@ class Fields:
     def fault(self, name: str, message: str, kind: str) -> None:
         """Note a fault at a member."""
         self._faults.append({"loc": [name], "msg": message, "type": kind})
+
+    def _is_at_fault(self, name: str) -> bool:
+        return any(fault["loc"] == [name] for fault in self._faults)
 
     def close(self) -> None:
         """Raise `Invalid` with every fault found, members nobody asked for among them."""
@@ -92,15 +95,15 @@ class Fields:
     def pool(self, name: str = "pool", default: str | None = None) -> str:
         """The name of a pool."""
         value = self.text(name, default)
-        if value and not POOL.fullmatch(value):
+        if not POOL.fullmatch(value) and not self._is_at_fault(name):
             self.fault(name, "must be the name of a pool", "pool")
         return value
 
-    def worker_id(self) -> str:
-        """The name of a worker: 1 to 128 visible ASCII characters."""
-        value = self.text("worker_id")
-        if value and not WORKER_ID.fullmatch(value):
-            self.fault("worker_id", "must be 1 to 128 visible ASCII characters", "worker_id")
+    def name(self, name: str, default: str | None = None) -> str:
+        """A name: 1 to 128 visible ASCII characters."""
+        value = self.text(name, default)
+        if value != default and not VISIBLE.fullmatch(value) and not self._is_at_fault(name):
+            self.fault(name, "must be 1 to 128 visible ASCII characters", "name")
         return value
 
     def optional_id(self, name: str) -> int | None:
@@ -116,7 +119,7 @@ class Fields:
     def id(self, name: str) -> int:
         """An identifier, as a number or as digits."""
         found = self.optional_id(name)
-        if found is None and not self._faults:
+        if found is None and not self._is_at_fault(name):
             self.fault(name, "must be an identifier", "id")
         return found or 0
 
@@ -126,7 +129,7 @@ class Fields:
         found = [parse_id(item) for item in items]
         if None in found:
             self.fault(name, "must be a list of identifiers", "ids")
-        if not items and not self._faults:
+        if not items and not self._is_at_fault(name):
             raise Malformed(f"{name} is empty", code="empty")
         return [each for each in found if each is not None]
 
@@ -141,15 +144,15 @@ class Fields:
             return value
         return []
 
-    def texts(self, name: str) -> list[str] | None:
-        """A list of texts, or none."""
+    def names(self, name: str) -> list[str] | None:
+        """A list of names in visible ASCII, or none."""
         if not self.has(name) or self._members[name] is None:
             self._asked.add(name)
             return None
-        items = self.items(name)
-        if not all(isinstance(item, str) for item in items):
-            self.fault(name, "must be a list of texts", "texts")
-        return [item for item in items if isinstance(item, str)]
+        items = [item if isinstance(item, str) else "" for item in self.items(name)]
+        if not all(VISIBLE.fullmatch(item) for item in items):
+            self.fault(name, "must be a list of names in visible ASCII", "names")
+        return items
 
     def object(self, name: str) -> Fields | None:
         """An object within this one, or none; its faults are its own to `close`."""
@@ -198,6 +201,15 @@ def read_query(request: web.Request, allowed: Iterable[str]) -> dict[str, str]:
     if faults:
         raise Invalid("the query is not as this route expects it", errors=faults)
     return dict(request.query)
+
+
+def query_name(query: dict[str, str], name: str) -> str | None:
+    """A name of a query in visible ASCII, or none."""
+    value = query.get(name)
+    if value is not None and not VISIBLE.fullmatch(value):
+        errors = [{"loc": [name], "msg": "must be 1 to 128 visible ASCII characters", "type": "name"}]
+        raise Invalid("the query is not as this route expects it", errors=errors)
+    return value
 
 
 def query_integer(query: dict[str, str], name: str, default: int, *, most: int) -> int:

@@ -17,7 +17,7 @@ from engine.write.commands import Claimed, Lease, Settled
 from engine.write.requests import Committed
 from engine.write.workers import WorkerSeen, seen
 from internal_api.api import API, Api
-from internal_api.bodies import Fields, read_fields, read_query
+from internal_api.bodies import Fields, query_name, read_fields, read_query
 from internal_api.results import Results, read_results
 
 LONGEST_WAIT = 30.0
@@ -46,13 +46,13 @@ async def claim(request: web.Request) -> web.Response:
     """Lease due commands of a pool; with none due, wait for the first up to `wait_seconds`."""
     fields = await read_fields(request)
     order = ClaimOrder(
-        worker_id=fields.worker_id(),
+        worker_id=fields.name("worker_id"),
         pool=fields.pool(),
         limit=fields.integer("limit", 1, least=1, most=MOST_CLAIMED),
         lease_seconds=fields.number(
             "lease_seconds", LEASE_SECONDS, least=LEASE_BOUNDS[0], most=LEASE_BOUNDS[1]
         ),
-        tools=fields.texts("tools"),
+        tools=fields.names("tools"),
     )
     seconds = fields.number("wait_seconds", 0.0, least=0.0, most=LONGEST_WAIT)
     fields.close()
@@ -137,7 +137,7 @@ def _shown(command: Claimed) -> dict[str, object]:
 async def settle(request: web.Request) -> web.Response:
     """Record results; after their commit, lease the next commands in the same round trip."""
     fields = await read_fields(request)
-    worker_id = fields.worker_id()
+    worker_id = fields.name("worker_id")
     results = read_results(fields.items("results"))
     order = _claim_with(fields.object("claim"), worker_id)
     fields.close()
@@ -171,7 +171,7 @@ def _claim_with(fields: Fields | None, worker_id: str) -> ClaimOrder | None:
         lease_seconds=fields.number(
             "lease_seconds", LEASE_SECONDS, least=LEASE_BOUNDS[0], most=LEASE_BOUNDS[1]
         ),
-        tools=fields.texts("tools"),
+        tools=fields.names("tools"),
     )
     fields.close()
     return order
@@ -192,10 +192,10 @@ async def heartbeat(request: web.Request) -> web.Response:
     """Extend leases, and say which commands are cancelled or lost; makes the worker known."""
     fields = await read_fields(request)
     worker = WorkerSeen(
-        worker_id=fields.worker_id(),
+        worker_id=fields.name("worker_id"),
         pool=fields.pool(default="default"),
         slots=fields.integer("slots", 0, least=0, most=MOST_SLOTS),
-        version=fields.text("version", "")[:100] or None,
+        version=fields.name("version", "") or None,
         host=request.remote,
     )
     lease_seconds = fields.number("lease_seconds", LEASE_SECONDS, least=LEASE_BOUNDS[0], most=LEASE_BOUNDS[1])
@@ -218,7 +218,7 @@ async def heartbeat(request: web.Request) -> web.Response:
 async def release(request: web.Request) -> web.Response:
     """Take commands back unfinished; they are claimable again at once."""
     fields = await read_fields(request)
-    fields.worker_id()
+    fields.name("worker_id")
     leases = _leases(fields)
     fields.close()
     return json_response({"released": await _hand_back(request.app[API], leases)})
@@ -247,7 +247,7 @@ def _leases(fields: Fields) -> list[Lease]:
 @routes.get("/commands/pending-count")
 async def pending_count(request: web.Request) -> web.Response:
     """Count what waits and what runs, of one pool or of all; a database that is away is a 503, never a 0."""
-    pool = read_query(request, ["pool"]).get("pool")
+    pool = query_name(read_query(request, ["pool"]), "pool")
     async with request.app[API].borrow() as connection:
         pools = await commands.pending_counts(connection, pool)
     ages = [counts["oldest_age_seconds"] for counts in pools.values()]

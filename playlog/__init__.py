@@ -1,3 +1,3 @@
-"""What users import and type: the command line, the HTTP client and the Python task SDK."""
+"""What users import and type: the client of the public API and the command line."""
 
 __version__ = "0.1.0"

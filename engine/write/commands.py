@@ -13,9 +13,9 @@ from engine.domain.admit import Admission, Origin, Verdict, rejected
 from engine.domain.events import NewEvent, iso
 from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EVENT_STATUS, EventType
-from engine.errors import Invalid
 from engine.write.executions import engine_event
-from engine.write.requests import Request
+from engine.write.refusals import refusal_of
+from engine.write.requests import Outcome, Request
 from engine.write.store import columns
 from engine.write.writer import Appender
 from sql import queries
@@ -136,8 +136,8 @@ async def settle_owned(
 ) -> Settled:
     """Record results whose executions are known: from the result itself, else from `owners`.
 
-    What the log refuses is rejected in its place. Any other error is raised after all have ended, and the
-    same results may be sent again: what was recorded is a duplicate then.
+    What can never be recorded is rejected in its place. Any other error is raised after all have ended, and
+    the same results may be sent again: what was recorded is a duplicate then.
     """
     settled = Settled([UNKNOWN_COMMAND] * len(results))
     places, requests = [], []
@@ -148,14 +148,15 @@ async def settle_owned(
             event = _result_event(worker_id, result)
             requests.append(Request(execution_id=execution_id, events=(event,)))
     for place, outcome in zip(places, await appender.submit_each(requests), strict=True):
-        if isinstance(outcome, Invalid):
-            settled.verdicts[place] = rejected(outcome.code, outcome.detail)
-        elif isinstance(outcome, BaseException):
-            raise outcome
-        else:
+        if isinstance(outcome, Outcome):
             (settled.verdicts[place],) = outcome.verdicts
             version = settled.versions.get(outcome.execution_id, 0)
             settled.versions[outcome.execution_id] = max(version, outcome.version)
+            continue
+        refusal = refusal_of(outcome)
+        if refusal is None:
+            raise outcome
+        settled.verdicts[place] = refusal
     return settled
 
 

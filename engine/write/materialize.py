@@ -13,10 +13,11 @@ from engine.domain.events import NewEvent
 from engine.domain.json_values import Unstorable
 from engine.domain.normalize import IdempotentPlace, Normalized, normalize
 from engine.domain.rowshape import normalize_row
-from engine.errors import Invalid, PlaylogError, TooLarge
+from engine.errors import PlaylogError, TooLarge
 from engine.write.executions import Checkout
 from engine.write.horizon import Horizon
 from engine.write.ids import IdBlock
+from engine.write.refusals import refusal_of
 from engine.write.requests import Outcome, Request
 from engine.write.writer import Appender
 from sql import queries
@@ -148,10 +149,12 @@ class Intake:
         for (execution_id, events), outcome in zip(list(batch.events.items()), settled, strict=True):
             if isinstance(outcome, Outcome):
                 _note(batch, [index for index, _ in events], outcome)
-            elif isinstance(outcome, Invalid):
-                batch.reject_execution(execution_id, outcome.code, outcome.detail)
-            else:
+                continue
+            refusal = refusal_of(outcome)
+            if refusal is None:
                 failures.append(outcome)
+            else:
+                batch.reject_execution(execution_id, refusal.code, refusal.detail)
         batch.answer.rejected.sort(key=lambda rejection: rejection.index)
         batch.answer.late.sort()
         if failures:

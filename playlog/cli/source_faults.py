@@ -51,8 +51,8 @@ def render_faults(
 
 def _render(name: str, lines: Sequence[str], fault: SourceFault, width: int) -> Text:
     text = Text()
-    text.append(f"{name}:{fault.line}:{fault.column}: ", style="bold")
-    text.append(f"{fault.path}\n" if fault.path else "\n", style="cyan")
+    text.append(f"{name}:{fault.line}:{fault.column}:", style="bold")
+    text.append(f" {fault.path}\n" if fault.path else "\n", style="cyan")
     text.append(f"  {fault.message}", style="red")
     if fault.hint is not None:
         joint = ", " if fault.hint.startswith("did you") else "; "

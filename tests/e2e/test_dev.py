@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from playlog.cli.dev import record
 from playlog.cli.dev.layout import PACKAGES
+from playlog.client import ApiError, Client
 from tests.support import servers
 from tests.support.command_line import Dev, dev, playlog
 from tests.support.eventually import eventually
@@ -41,6 +43,21 @@ async def test_a_file_is_run_and_watched_to_its_end(engine: Dev) -> None:
     assert "step.completed      greet" in done.output
     assert done.output.endswith('output     {"greeting":"Hello, Ada!"}\n')
     assert max(map(len, done.output.splitlines())) <= 80
+
+
+async def test_the_python_client_starts_follows_and_cancels(engine: Dev) -> None:
+    async with Client(engine.running.public_api_url, "") as client:
+        await client.register(HELLO.read_text())
+        started = await client.start("examples/hello", {"name": "Ada"}, labels={"from": "client"})
+        ended = await client.wait(started["execution_id"], seconds=30)
+        assert ended["output"] == {"greeting": "Hello, Ada!"}
+        seen = [event async for events, _ in client.follow(started["execution_id"]) for event in events]
+        assert [event["version"] for event in seen] == list(range(1, ended["version"] + 1))
+        page = await client.list(label="from=client")
+        assert [each["execution_id"] for each in page["items"]] == [started["execution_id"]]
+        with pytest.raises(ApiError) as caught:
+            await client.cancel(started["execution_id"], "too late")
+        assert caught.value.status == 409
 
 
 async def test_json_output_is_one_document(engine: Dev) -> None:
@@ -112,13 +129,16 @@ async def test_a_process_that_dies_is_started_again_and_the_work_goes_on(engine:
 
 
 async def test_every_process_is_ready_and_has_metrics(engine: Dev) -> None:
-    for url in engine.running.health_urls.values():
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
 
-        def answers(url: str = url) -> None:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
-                assert answer.status == 200
+        async def text(url: str) -> str:
+            async with session.get(url) as answer:
+                assert answer.status == 200, await answer.text()
+                return await answer.text()
 
-        await eventually(answers, timeout=15)
+        for url in engine.running.health_urls.values():
+            await eventually(partial(text, f"{url}/readyz"), timeout=20)
+            assert "playlog_" in await text(f"{url}/metrics")
 
 
 async def test_ctrl_c_leaves_no_process_and_the_next_start_knows_the_execution(folder: Path) -> None:

@@ -111,8 +111,13 @@ def _addresses(started: Engine) -> list[tuple[str, str]]:
         ("PostgreSQL", without_password(started.servers.database_url)),
         ("NATS", without_password(started.servers.nats_url)),
         ("health ports", ", ".join(f"{role} {port}" for role, port in health.items())),
-        ("data", str(started.home)),
+        ("data", f"{started.home}{_migrated(started.migrated)}"),
     ]
+
+
+def _migrated(names: list[str]) -> str:
+    """What was done to the database, if anything was."""
+    return f", {len(names)} migration{'' if len(names) == 1 else 's'} applied" if names else ""
 
 
 def without_password(url: str) -> str:

@@ -183,16 +183,16 @@ BAD: list[tuple[str, dict[str, object]]] = [
 
 @pytest.mark.parametrize(("code", "fault"), BAD)
 async def test_one_bad_event_is_rejected_and_its_neighbours_land(
-    client: Client, code: str, fault: dict[str, object]
+    shared: Client, code: str, fault: dict[str, object]
 ) -> None:
-    execution_id = await started(client)
+    execution_id = await started(shared)
     batch = orjson.dumps([event(execution_id, 1), PLACE, event(execution_id, 3)])
     bad = json_text(event(execution_id, 2) | fault)
-    answer = await client.post("/events/materialize", batch.replace(orjson.dumps(PLACE), bad))
+    answer = await shared.post("/events/materialize", batch.replace(orjson.dumps(PLACE), bad))
     assert answer.status == 200
     assert [(row["index"], row["code"]) for row in answer.body["rejected"]] == [(1, code)]
     assert (answer.body["materialized"], answer.body["duplicates"]) == (2, 0)
-    assert [each.event_id for each in (await log(client, execution_id))[2:]] == [1, 3]
+    assert [each.event_id for each in (await log(shared, execution_id))[2:]] == [1, 3]
 
 
 PLACE = "here"
@@ -242,11 +242,11 @@ async def test_a_lone_surrogate_is_rejected_at_its_index(client: Client) -> None
     ],
     ids=lambda value: repr(value)[:30],
 )
-async def test_a_body_that_is_no_batch_is_a_problem(client: Client, body: bytes, status: int) -> None:
-    answer = await client.post("/events/materialize", body)
+async def test_a_body_that_is_no_batch_is_a_problem(shared: Client, body: bytes, status: int) -> None:
+    answer = await shared.post("/events/materialize", body)
     assert answer.status == status
     assert answer.code
-    good = await client.post("/events/materialize", [])
+    good = await shared.post("/events/materialize", [])
     assert good.status == 200
 
 

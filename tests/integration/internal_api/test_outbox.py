@@ -124,13 +124,13 @@ async def test_the_dead_are_listed_and_redriven(client: Client) -> None:
     ids=lambda value: repr(value)[:60],
 )
 async def test_a_bad_body_is_a_problem_and_the_next_request_works(
-    client: Client, route: str, body: object, status: int
+    shared: Client, route: str, body: object, status: int
 ) -> None:
-    answer = await client.post(route, body)
+    answer = await shared.post(route, body)
     assert answer.status == status, answer.body
     if status != 200:
         assert answer.code
-    assert (await client.post("/outbox/claim", b"")).status == 200
+    assert (await shared.post("/outbox/claim", b"")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ async def test_a_bad_body_is_a_problem_and_the_next_request_works(
         "/workers?cursor=%00",
     ],
 )
-async def test_a_bad_query_is_a_problem(client: Client, route: str) -> None:
-    answer = await client.get(route)
+async def test_a_bad_query_is_a_problem(shared: Client, route: str) -> None:
+    answer = await shared.get(route)
     assert (answer.status, answer.code) == (422, "invalid")
 
 

@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from engine.runtime import settings_loading
+from playlog.cli.dev.command import without_password
 from playlog.cli.dev.layout import PACKAGES, DevSettings, Layout, Wanted, lay_out
 from playlog.cli.dev.ports import Ports
 
@@ -59,3 +60,8 @@ def test_an_isolated_engine_takes_no_setting_from_its_surroundings(monkeypatch: 
     assert "PLAYLOG_STREAM" not in layout.given
     assert layout.directory == Path("/x")
     assert "PLAYLOG_STREAM" in laid_out().given
+
+
+def test_an_address_is_shown_without_its_password() -> None:
+    assert without_password("postgresql://u:p@h:1/d?x=y") == "postgresql://u:***@h:1/d?x=y"
+    assert without_password("nats://h:4222") == "nats://h:4222"

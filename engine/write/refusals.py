@@ -1,0 +1,24 @@
+"""Which errors of an append are final: those are rejections, every other one is worth another try."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine.domain.admit import Admission, rejected
+from engine.errors import Busy, Invalid, NewerEngine, Unavailable, UnknownOutcome
+
+WORTH_ANOTHER_TRY = (Busy, Unavailable, UnknownOutcome, NewerEngine)
+
+
+def refusal_of(error: BaseException) -> Admission | None:
+    """The rejection that the error means for the request it stands for; None when trying again may help.
+
+    An error nobody foresaw is reported to the event loop: it stays with the one request that caused it.
+    """
+    if isinstance(error, WORTH_ANOTHER_TRY) or not isinstance(error, Exception):
+        return None
+    if isinstance(error, Invalid):
+        return rejected(error.code, error.detail)
+    context = {"message": "an append failed", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)
+    return rejected("internal_error", "the engine failed on this; the process's log says how")
