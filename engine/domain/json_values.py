@@ -45,8 +45,7 @@ def _look_through(value: object) -> None:
         below: list[object] = []
         for each in level:
             if isinstance(each, dict):
-                for key in each:
-                    _check_text(key)
+                below.extend(each)
                 below.extend(each.values())
             elif isinstance(each, list):
                 below.extend(each)
