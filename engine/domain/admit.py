@@ -23,6 +23,7 @@ from engine.domain.vocabulary import (
 )
 
 MAILBOX_LIMIT = 1_000
+MAILBOX_NAMES = 100
 
 
 class Verdict(StrEnum):
@@ -136,6 +137,8 @@ def _signal(state: Execution, event: NewEvent, payload: dict[str, Any], _: datet
         return rejected("terminal_execution", f"the execution is {state.phase}")
     if len(state.mailbox.get(payload["name"], ())) >= MAILBOX_LIMIT:
         return rejected("mailbox_full", f"{MAILBOX_LIMIT} signals of this name wait already")
+    if len(state.mailbox) >= MAILBOX_NAMES and payload["name"] not in state.mailbox:
+        return rejected("mailbox_full", f"signals of {MAILBOX_NAMES} names wait already")
     return Admission(Verdict.RECORDED, event)
 
 

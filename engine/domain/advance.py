@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from engine.domain.attempts import cancel_child
 from engine.domain.decide import decide, finish
 from engine.domain.decision import Turn
 from engine.domain.definition import Definition
-from engine.domain.effects import EXECUTION_TIMER, CloseCommand, Deliver, DropTimer, Effect
+from engine.domain.effects import EXECUTION_TIMER, STEP_TIMERS, CloseCommand, Deliver, DropTimer, Effect
 from engine.domain.events import NewEvent, RecordedEvent
 from engine.domain.evolve import carried_value, evolve
 from engine.domain.execution import Execution
@@ -28,6 +29,8 @@ CARRIERS = frozenset(
     }
 )
 
+SETTLING_EVENTS = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_SKIPPED})
+
 
 @dataclass(slots=True)
 class Progress:
@@ -42,6 +45,9 @@ def record(state: Execution, event: NewEvent, supply: Supply, progress: Progress
     kind = None if state.is_foreign else known_type(event.event_type)
     if kind in TERMINAL_EVENTS:
         progress.effects += _closing(state, event)
+    elif kind in SETTLING_EVENTS:
+        keys = [f"{event.step}:{what}" for what in STEP_TIMERS]
+        progress.effects += [DropTimer(state.execution_id, key) for key in keys if key in state.timers]
     version = state.version + 1
     event_id = event.event_id
     if event_id is None:
@@ -107,10 +113,7 @@ def _closing(state: Execution, event: NewEvent) -> list[Effect]:
     effects += [DropTimer(state.execution_id, key) for key in state.timers]
     if state.deadline is not None:
         effects.append(DropTimer(state.execution_id, EXECUTION_TIMER))
-    effects += [
-        Deliver(target=child_id, kind="cancel", event_id=derive_id("cancel", child_id), payload={})
-        for child_id in state.children
-    ]
+    effects += [cancel_child(child_id) for child_id in state.children]
     if state.parent is not None:
         effects.append(_tell_parent(state, event))
     return effects

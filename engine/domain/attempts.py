@@ -14,7 +14,7 @@ from engine.domain.events import iso
 from engine.domain.expression import ExpressionFailed
 from engine.domain.ids import derive_id
 from engine.domain.scope import scope_of
-from engine.domain.vocabulary import EventType
+from engine.domain.vocabulary import ACTIVE_STEPS, EventType
 
 MAX_INPUT_BYTES = 256 * 1024
 MAX_LOSSES_IN_A_ROW = 3
@@ -34,7 +34,7 @@ def begin_attempt(turn: Turn, step: Step, delay: float = 0.0) -> Decision:
     except ExpressionFailed as failed:
         return fail_step(step.name, error("expression_error", str(failed), attempt=attempt))
     if step.tool == CHILD_TOOL:
-        return _start_child(turn, step, attempt, rendered)
+        return _start_child(turn, step, attempt, rendered) if not delay else _start_later(turn, step, delay)
     encoded = orjson.dumps(rendered)
     if len(encoded) > MAX_INPUT_BYTES:
         detail = f"the input of {step.name} has {len(encoded)} bytes, at most {MAX_INPUT_BYTES} are allowed"
@@ -73,14 +73,30 @@ def _issue(turn: Turn, step: Step, attempt: int, encoded: bytes, delay: float) -
         available_at=available_at,
     )
     decision = Decision(effects=[command])
-    if step.deadline is not None and attempt == 1:
-        due_at = now + timedelta(seconds=step.deadline)
-        payload["step_deadline"] = iso(due_at)
-        decision.effects.append(SetTimer(turn.state.execution_id, f"{step.name}:deadline", due_at))
+    begin_deadline(turn, step, payload, decision)
     decision.events.append(
         decided(EventType.COMMAND_ISSUED, step.name, payload, attempt=attempt, command_id=command.command_id)
     )
     return decision
+
+
+def begin_deadline(turn: Turn, step: Step, payload: dict[str, object], decision: Decision) -> None:
+    """Set the timer of the step's deadline with its first attempt, and note it in that event's payload."""
+    if step.deadline is None or turn.state.step(step.name).status in ACTIVE_STEPS:
+        return
+    due_at = turn.supply.now + timedelta(seconds=step.deadline)
+    payload["step_deadline"] = iso(due_at)
+    decision.effects.append(SetTimer(turn.state.execution_id, f"{step.name}:deadline", due_at))
+
+
+def _start_later(turn: Turn, step: Step, delay: float) -> Decision:
+    due_at = turn.supply.now + timedelta(seconds=delay)
+    key = f"{step.name}:retry"
+    payload = {"timer": key, "due_at": iso(due_at), "delay_seconds": delay}
+    return Decision(
+        [decided(EventType.TIMER_SET, step.name, payload)],
+        [SetTimer(turn.state.execution_id, key, due_at)],
+    )
 
 
 def _start_child(turn: Turn, step: Step, attempt: int, rendered: object) -> Decision:
@@ -99,11 +115,18 @@ def _start_child(turn: Turn, step: Step, attempt: int, rendered: object) -> Deci
         "parent": {"execution_id": str(turn.state.execution_id), "step": step.name, "depth": depth},
         "priority": turn.state.priority,
     }
-    payload = {"execution_id": str(child_id), "playbook": rendered["playbook"]}
-    return Decision(
-        [decided(EventType.CHILD_STARTED, step.name, payload, attempt=attempt)],
-        [Deliver(target=child_id, kind="start", event_id=derive_id("start", child_id), payload=start)],
+    payload: dict[str, object] = {"execution_id": str(child_id), "playbook": rendered["playbook"]}
+    decision = Decision(
+        effects=[Deliver(target=child_id, kind="start", event_id=derive_id("start", child_id), payload=start)]
     )
+    begin_deadline(turn, step, payload, decision)
+    decision.events.append(decided(EventType.CHILD_STARTED, step.name, payload, attempt=attempt))
+    return decision
+
+
+def cancel_child(child_id: int) -> Deliver:
+    """Tell a child that its parent no longer wants it."""
+    return Deliver(target=child_id, kind="cancel", event_id=derive_id("cancel", child_id), payload={})
 
 
 def after_failure(turn: Turn, name: str) -> Decision:
@@ -150,7 +173,10 @@ def retry_delay(retry: Retry, failures: int, execution_id: int, step: str) -> fl
     The jitter is drawn from the execution, the step and the try, so that deciding needs no chance; it
     is recorded with the command all the same.
     """
-    plain = min(retry.max_delay, retry.delay * retry.backoff ** (failures - 1))
+    try:
+        plain = min(retry.max_delay, retry.delay * retry.backoff ** (failures - 1))
+    except OverflowError:
+        plain = retry.max_delay
     drawn = derive_id("jitter", execution_id, step, failures) % JITTER_STEPS / JITTER_STEPS
     return round(plain * (1 + retry.jitter * (2 * drawn - 1)), 3)
 

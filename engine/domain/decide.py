@@ -15,7 +15,14 @@ from collections.abc import Callable
 
 import orjson
 
-from engine.domain.attempts import MAX_INPUT_BYTES, after_failure, after_loss, deadline_passed
+from engine.domain.attempts import (
+    MAX_INPUT_BYTES,
+    after_failure,
+    after_loss,
+    begin_attempt,
+    cancel_child,
+    deadline_passed,
+)
 from engine.domain.decision import Decision, Turn, decided, error, fail_step
 from engine.domain.effects import EXECUTION_TIMER, CloseCommand
 from engine.domain.events import iso
@@ -67,6 +74,8 @@ def _on_timer(turn: Turn, key: str) -> Decision:
     name, _, what = key.rpartition(":")
     if what == "wait":
         return on_wait_due(turn, name)
+    if what == "retry":
+        return begin_attempt(turn, turn.step(name))
     return _on_step_deadline(turn, name)
 
 
@@ -77,6 +86,8 @@ def _on_step_deadline(turn: Turn, name: str) -> Decision:
     decision = fail_step(name, deadline_passed(turn.supply.now))
     if step.command_id is not None:
         decision.effects.append(CloseCommand(step.command_id))
+    if step.child_id in turn.state.children:
+        decision.effects.append(cancel_child(step.child_id))
     return decision
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 EXECUTION_TIMER = "execution"
-"""The key of the timer at an execution's deadline; those of steps are `<step>:wait`, `<step>:deadline`."""
+"""The key of the timer at an execution's deadline; those of steps are `<step>:<one of STEP_TIMERS>`."""
+
+STEP_TIMERS = ("wait", "deadline", "retry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

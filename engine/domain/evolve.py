@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from engine.domain.effects import STEP_TIMERS
 from engine.domain.events import RecordedEvent, parse_iso
 from engine.domain.execution import Due, Execution, Parent, Pointer, StepState, Waiting
 from engine.domain.ids import parse_id
@@ -135,6 +136,10 @@ def _command_issued(state: Execution, event: RecordedEvent, payload: dict[str, A
     step.command_id = event.command_id
     if event.command_id is not None:
         state.commands[event.command_id] = name
+    _begin_deadline(state, name, payload)
+
+
+def _begin_deadline(state: Execution, name: str, payload: dict[str, Any]) -> None:
     if "step_deadline" in payload:
         state.timers[f"{name}:deadline"] = parse_iso(payload["step_deadline"])
 
@@ -190,10 +195,15 @@ def _settle(state: Execution, event: RecordedEvent, status: StepStatus, payload:
     step.started_at = step.started_at or event.recorded_at
     targets = payload.get("next")
     step.next = None if targets is None else tuple(targets)
-    state.timers.pop(f"{name}:deadline", None)
+    for what in STEP_TIMERS:
+        state.timers.pop(f"{name}:{what}", None)
+    if step.waiting is not None:
+        _close_wait(state, name)
     if step.command_id is not None:
         state.commands.pop(step.command_id, None)
         step.command_id = None
+    if step.child_id is not None:
+        state.children.pop(step.child_id, None)
 
 
 def _step_completed(state: Execution, event: RecordedEvent, payload: dict[str, Any]) -> None:
@@ -223,6 +233,9 @@ def _wait_opened(state: Execution, event: RecordedEvent, payload: dict[str, Any]
         state.timers[f"{name}:wait"] = until
     if step.waiting.event is not None:
         state.waits.setdefault(step.waiting.event, []).append(name)
+        if step.waiting.event in state.mailbox:
+            state.agenda.append(Due("signal", step.waiting.event))
+    _begin_deadline(state, name, payload)
 
 
 def _close_wait(state: Execution, name: str) -> str | None:
@@ -265,6 +278,11 @@ def _timer_fired(state: Execution, _: RecordedEvent, payload: dict[str, Any]) ->
     state.agenda.append(Due("timer", payload["timer"]))
 
 
+def _timer_set(state: Execution, event: RecordedEvent, payload: dict[str, Any]) -> None:
+    state.move(_named(event), StepStatus.RETRYING)
+    state.timers[payload["timer"]] = parse_iso(payload["due_at"])
+
+
 def _child_started(state: Execution, event: RecordedEvent, payload: dict[str, Any]) -> None:
     name = _named(event)
     step = state.move(name, StepStatus.WAITING)
@@ -273,6 +291,7 @@ def _child_started(state: Execution, event: RecordedEvent, payload: dict[str, An
     step.child_id = parse_id(payload["execution_id"])
     if step.child_id is not None:
         state.children[step.child_id] = name
+    _begin_deadline(state, name, payload)
 
 
 def _child_completed(state: Execution, event: RecordedEvent, payload: dict[str, Any]) -> None:
@@ -330,6 +349,7 @@ CASES: dict[EventType, Case] = {
     EventType.WAIT_SATISFIED: _wait_satisfied,
     EventType.WAIT_TIMED_OUT: _wait_timed_out,
     EventType.SIGNAL_RECEIVED: _signal_received,
+    EventType.TIMER_SET: _timer_set,
     EventType.TIMER_FIRED: _timer_fired,
     EventType.CHILD_STARTED: _child_started,
     EventType.CHILD_COMPLETED: _child_completed,

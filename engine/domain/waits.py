@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from engine.domain.attempts import begin_deadline
 from engine.domain.decision import Decision, Turn, decided, error, fail_step
 from engine.domain.definition import Step, Wait
 from engine.domain.effects import DropTimer, SetTimer
@@ -14,7 +15,7 @@ from engine.domain.vocabulary import EventType
 
 
 def open_wait(turn: Turn, step: Step, wait: Wait) -> Decision:
-    """Begin to wait; a signal that came early satisfies it at once."""
+    """Begin to wait; a signal that came early is due at once."""
     try:
         until = _until(turn, wait)
     except ExpressionFailed as failed:
@@ -27,8 +28,7 @@ def open_wait(turn: Turn, step: Step, wait: Wait) -> Decision:
         payload["until"] = iso(until)
         decision.effects.append(SetTimer(turn.state.execution_id, f"{step.name}:wait", until))
     decision.events.append(decided(EventType.WAIT_OPENED, step.name, payload))
-    if wait.event is not None and turn.state.mailbox.get(wait.event):
-        decision += _satisfied_by_signal(turn, step.name, wait.event)
+    begin_deadline(turn, step, payload, decision)
     return decision
 
 
@@ -37,29 +37,24 @@ def _until(turn: Turn, wait: Wait) -> datetime | None:
         value = wait.until.run(scope_of(turn.state, turn.supply, wait.until))
         try:
             moment = parse_iso(value)
-        except (TypeError, ValueError):
+            if moment.tzinfo is not None:
+                return moment.astimezone(UTC)
+        except (TypeError, ValueError, OverflowError):
             raise ExpressionFailed("type_mismatch", "wait.until: an RFC 3339 time is needed") from None
-        if moment.tzinfo is None:
-            raise ExpressionFailed("type_mismatch", "wait.until: the time needs an offset such as Z")
-        return moment
+        raise ExpressionFailed("type_mismatch", "wait.until: the time needs an offset such as Z")
     seconds = wait.duration if wait.duration is not None else wait.timeout
     return None if seconds is None else turn.supply.now + timedelta(seconds=seconds)
 
 
-def _satisfied_by_signal(turn: Turn, name: str, signal: str) -> Decision:
-    oldest = turn.state.mailbox[signal][0]
-    return Decision(
-        [decided(EventType.WAIT_SATISFIED, name, {"signal": oldest.version})],
-        [DropTimer(turn.state.execution_id, f"{name}:wait")],
-    )
-
-
 def on_signal(turn: Turn, signal: str) -> Decision:
     """Give the oldest signal of that name to the step that has waited longest; without one it is kept."""
-    waiters = turn.state.waits.get(signal)
-    if not waiters or not turn.state.mailbox.get(signal):
+    waiters, queue = turn.state.waits.get(signal), turn.state.mailbox.get(signal)
+    if not waiters or not queue:
         return Decision()
-    return _satisfied_by_signal(turn, waiters[0], signal)
+    return Decision(
+        [decided(EventType.WAIT_SATISFIED, waiters[0], {"signal": queue[0].version})],
+        [DropTimer(turn.state.execution_id, f"{waiters[0]}:wait")],
+    )
 
 
 def on_wait_due(turn: Turn, name: str) -> Decision:

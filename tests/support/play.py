@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from engine.domain.admit import Admission, CommandFact, Origin, admit
 from engine.domain.advance import Progress, advance, record, replay
 from engine.domain.definition import Definition
-from engine.domain.effects import CloseCommand, Effect, IssueCommand
+from engine.domain.effects import CloseCommand, DropTimer, Effect, IssueCommand, SetTimer
 from engine.domain.events import NewEvent, RecordedEvent
 from engine.domain.evolve import carried_value
 from engine.domain.execution import Execution, initial
@@ -91,6 +91,13 @@ class Play:
         """The worker's lease runs out before the attempt's deadline."""
         return self.send(EventType.COMMAND_EXPIRED, command_id=self.open_command(step).command_id)
 
+    def end_child(self, step: str, status: str = "completed") -> list[str]:
+        """The child of a step has told that it ended."""
+        child_id = self.state.steps[step].child_id
+        said: dict[str, object] = {"execution_id": str(child_id), "step": step, "status": status}
+        said |= {"output": 1} if status == "completed" else {"error": {"code": f"child_{status}"}}
+        return self.send(EventType.CHILD_COMPLETED, said, step=step)
+
     def signal(self, name: str, data: object = None) -> list[str]:
         return self.send(EventType.SIGNAL_RECEIVED, {"name": name, "data": data})
 
@@ -139,6 +146,17 @@ class Play:
     def open_steps(self) -> list[str]:
         closed = {effect.command_id for effect in self.effects if isinstance(effect, CloseCommand)}
         return [command.step for command in self.commands if command.command_id not in closed]
+
+    @property
+    def open_timers(self) -> set[str]:
+        """What the effects leave in the timer table."""
+        rows: set[str] = set()
+        for effect in self.effects:
+            if isinstance(effect, SetTimer):
+                rows.add(effect.key)
+            elif isinstance(effect, DropTimer):
+                rows.discard(effect.key)
+        return rows
 
     @property
     def types(self) -> list[str]:

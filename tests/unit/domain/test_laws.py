@@ -35,12 +35,15 @@ def playbooks(draw: st.DrawFn) -> Definition:
 @st.composite
 def step(draw: st.DrawFn, place: int) -> str:
     parts = [f"name: {STEPS[place]}"]
-    kind = draw(st.sampled_from(["noop", "noop", "retry", "signal", "moment"]))
+    kind = draw(st.sampled_from(["noop", "noop", "retry", "signal", "signal", "moment", "child"]))
     if kind == "signal":
         timeout = draw(st.sampled_from(["", ", on_timeout: skip"]))
         parts.append(f"wait: {{event: go, timeout: 1h{timeout}}}")
     elif kind == "moment":
         parts.append("wait: {for: 5m}")
+    elif kind == "child":
+        parts.append("tool: playbook, with: {playbook: t/other}")
+        parts.append("retry: {max_attempts: 2, delay: 5s}")
     else:
         parts.append("tool: noop")
         if kind == "retry":
@@ -65,6 +68,8 @@ def actions(play: Play) -> list[Action]:
             partial(Play.lose, step=name),
         ]
     possible += [partial(Play.fire, key=key) for key in play.state.timers]
+    for name in play.state.children.values():
+        possible += [partial(Play.end_child, step=name), partial(Play.end_child, step=name, status="failed")]
     return possible
 
 
@@ -74,10 +79,11 @@ def run(play: Play, data: st.DataObject) -> None:
             return
         possible = actions(play)
         assert possible, f"nobody has the next move: {play.types}"
-        if data.draw(st.integers(0, 19)) == 0:
+        chance = data.draw(st.integers(0, 19))
+        if chance == 0:
             possible = [lambda play: play.cancel("enough")]
-            if play.types.count("signal.received") < len(STEPS):
-                possible.append(lambda play: play.signal("go"))
+        elif chance < 5 and play.types.count("signal.received") < len(STEPS):
+            possible = [lambda play: play.signal("go")]
         data.draw(st.sampled_from(possible))(play)
     raise AssertionError("the work is not bounded")
 
@@ -97,6 +103,7 @@ def test_every_execution_ends_once_and_its_log_replays_to_the_same_state(
     assert play.open_steps == []
     assert not any(step.status in ACTIVE_STEPS for step in play.state.steps.values())
     assert (play.state.active, play.state.waiting) == (0, 0)
+    assert play.open_timers == set()
     play.check_replay()
 
 

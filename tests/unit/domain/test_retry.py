@@ -6,6 +6,7 @@ import pytest
 
 from engine.domain.attempts import retry_delay
 from engine.domain.definition import Retry
+from engine.domain.effects import Deliver
 from engine.domain.vocabulary import ExecutionStatus, StepStatus
 from tests.support.play import BEGINNING, given
 
@@ -89,3 +90,37 @@ def test_the_execution_deadline_times_the_execution_out() -> None:
     play.state.deadline = BEGINNING + timedelta(hours=1)
     assert play.fire("execution") == ["timer.fired", "execution.timed_out"]
     assert play.state.phase is ExecutionStatus.TIMED_OUT
+
+
+def test_a_delay_that_no_number_can_hold_is_the_longest_allowed() -> None:
+    retry = Retry(max_attempts=1000, delay=1, backoff=100, max_delay=60)
+    assert retry_delay(retry, 900, 1, "a") == 60
+
+
+CHILD = """
+playbook: t/parent
+steps:
+  - name: a
+    tool: playbook
+    with: {playbook: t/other}
+    retry: {max_attempts: 2, delay: 30s}
+    deadline: 1h
+"""
+
+
+def test_a_child_that_failed_is_started_again_after_the_delay() -> None:
+    play = given(CHILD)
+    assert play.end_child("a", "failed") == ["child.completed", "timer.set"]
+    assert play.state.status_of("a") is StepStatus.RETRYING
+    assert play.fire("a:retry") == ["timer.fired", "child.started"]
+    assert play.end_child("a") == ["child.completed", "step.completed", "execution.completed"]
+    assert play.open_timers == set()
+    play.check_replay()
+
+
+def test_the_deadline_of_a_step_cancels_its_child() -> None:
+    play = given(CHILD)
+    play.fire("a:deadline")
+    assert [effect.kind for effect in play.effects if isinstance(effect, Deliver)] == ["start", "cancel"]
+    assert play.error["code"] == "deadline_exceeded"
+    play.check_replay()

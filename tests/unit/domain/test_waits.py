@@ -1,5 +1,7 @@
 """Rule 11: waits are satisfied by signals, early ones too, or end by their time-out."""
 
+import pytest
+
 from engine.domain.admit import Verdict
 from engine.domain.vocabulary import EventType, ExecutionStatus
 from tests.support.play import given
@@ -97,4 +99,45 @@ def test_the_mailbox_of_a_name_holds_a_thousand_signals() -> None:
     for _ in range(1000):
         play.signal("go")
     refused = play.admit(EventType.SIGNAL_RECEIVED, {"name": "go", "data": None})
+    assert refused.code == "mailbox_full"
+
+
+def test_two_waits_that_open_together_share_no_signal() -> None:
+    play = given(
+        """
+playbook: t/share
+steps:
+  - {name: a, tool: noop}
+  - {name: b, wait: {event: go, timeout: 1h}, needs: [a]}
+  - {name: c, wait: {event: go, timeout: 1h}, needs: [a]}
+output: "${ [steps.b.output, steps.c.output] }"
+"""
+    )
+    play.signal("go", 1)
+    assert play.complete("a").count("wait.satisfied") == 1
+    assert play.signal("go", 2)[-1] == "execution.completed"
+    assert play.output == [1, 2]
+    play.check_replay()
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59-05:00", "soon", "2026-01-01T00:00:00", "12"])
+def test_a_moment_that_is_none_fails_the_step_and_nothing_else(at: str) -> None:
+    source = "{playbook: t/x, inputs: {at: {type: string}}, steps: [{name: a, wait: {until: inputs.at}}]}"
+    play = given(source, at=at)
+    assert play.error["code"] == "expression_error"
+    play.check_replay()
+
+
+def test_the_deadline_of_a_waiting_step_ends_it() -> None:
+    play = given("{playbook: t/x, steps: [{name: a, wait: {event: go, timeout: 1h}, deadline: 1m}]}")
+    assert play.fire("a:deadline") == ["timer.fired", "step.failed", "execution.failed"]
+    assert play.open_timers == set()
+    play.check_replay()
+
+
+def test_signals_of_too_many_names_are_refused() -> None:
+    play = given("{playbook: t/x, steps: [{name: a, tool: noop}]}")
+    for number in range(100):
+        play.signal(f"go-{number}")
+    refused = play.admit(EventType.SIGNAL_RECEIVED, {"name": "another", "data": None})
     assert refused.code == "mailbox_full"
