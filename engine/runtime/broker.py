@@ -64,7 +64,7 @@ class Broker:
     """
 
     def __init__(self, settings: BrokerSettings, *, name: str = "playlog") -> None:
-        if settings.nats_url is None or settings.nats_url == "memory":
+        if settings.nats_url is None:
             raise errors.Misconfigured("PLAYLOG_NATS_URL names no server")
         self._servers = [url.strip() for url in settings.nats_url.split(",")]
         self._name = name

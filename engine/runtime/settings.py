@@ -83,7 +83,7 @@ class BrokerSettings(SettingsGroup):
     nats_url: str | None = Field(
         None,
         repr=False,
-        description="NATS URLs, comma-separated, `nats://` or `tls://`; `memory` only in `playlog dev`.",
+        description="NATS URLs, comma-separated, `nats://` or `tls://`.",
     )
     stream: str = Field(
         "PLAYLOG_EVENTS", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the JetStream stream."
@@ -96,7 +96,7 @@ class BrokerSettings(SettingsGroup):
     @field_validator("nats_url")
     @classmethod
     def _is_nats(cls, urls: str | None) -> str | None:
-        if urls is None or urls == "memory":
+        if urls is None:
             return urls
         if not all(url.strip().startswith(("nats://", "tls://")) for url in urls.split(",")):
             raise ValueError("each URL must start with nats:// or tls://")

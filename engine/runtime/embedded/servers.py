@@ -32,7 +32,7 @@ async def embedded(
 ) -> AsyncIterator[Servers]:
     """Start what has no address, with its data in `home`, and stop it at the end.
 
-    An address is passed on as it is, `memory` (no broker) included; then nothing is started for it.
+    An address is passed on as it is, whatever it names; then nothing is started for it.
     Raises `Misconfigured` (no programs, wrong version, `home` in use) or `Unavailable` (ended at start).
     """
     async with AsyncExitStack() as stack:

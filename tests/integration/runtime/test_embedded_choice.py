@@ -20,7 +20,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts serv
 
 
 async def test_given_addresses_are_passed_on_and_nothing_is_started(home: Path) -> None:
-    given = {"database_url": "postgresql://db.example/playlog", "nats_url": "memory"}
+    given = {"database_url": "postgresql://db.example/playlog", "nats_url": "nats://broker.example:4222"}
     async with embedded(home, search=NOTHING, **given) as running:
         assert (running.database_url, running.nats_url) == tuple(given.values())
         assert (running.postgres, running.nats) == (None, None)
