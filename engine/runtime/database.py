@@ -34,6 +34,14 @@ _REFUSED = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.exceptions.ClientConfigurationError,
 )
+# InternalClientError is what asyncpg raises when a backend dies between two messages.
+_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 _IDLE_CONNECTION_SECONDS = 300.0
 _INTEGERS = {"int8": struct.Struct("!q"), "int4": struct.Struct("!i"), "int2": struct.Struct("!h")}
 
@@ -138,7 +146,7 @@ def classified() -> Iterator[None]:
     """Turn errors of the database and of the network inside a block into ours."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except _ERRORS as error:
         raise classify(error) from error
 
 
@@ -150,7 +158,7 @@ def classify(error: BaseException) -> errors.PlaylogError:
         case asyncpg.PostgresError():
             constraint = getattr(error, "constraint_name", None)
             return errors.from_sqlstate(error.sqlstate, constraint)
-        case asyncpg.InterfaceError() | OSError() | TimeoutError():
+        case asyncpg.InterfaceError() | asyncpg.InternalClientError() | OSError() | TimeoutError():
             return errors.from_sqlstate(None)
         case _:
             return errors.PlaylogError()
@@ -191,7 +199,7 @@ async def _patiently(settings: DatabaseSettings, attempt: Callable[[], Awaitable
         return await retrying(attempt)
     except _REFUSED as error:
         raise errors.Misconfigured(f"the database refuses the connection: {_reason(error)}") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except _ERRORS as error:
         raise classify(error) from error
 
 

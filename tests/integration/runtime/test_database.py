@@ -141,6 +141,7 @@ async def test_errors_of_the_server_become_ours_without_its_words(database_url: 
         (asyncpg.AdminShutdownError("x"), errors.Unavailable, "database_away"),
         (asyncpg.TooManyConnectionsError("x"), errors.Unavailable, "database_away"),
         (asyncpg.InterfaceError("x"), errors.Unavailable, "database_away"),
+        (asyncpg.InternalClientError("x"), errors.Unavailable, "database_away"),
         (ConnectionResetError("x"), errors.Unavailable, "database_away"),
         (TimeoutError("x"), errors.Unavailable, "database_away"),
         (asyncpg.CheckViolationError("x"), errors.Invalid, "invalid"),
