@@ -127,32 +127,15 @@ class InternalApiSettings(SettingsGroup):
     internal_api_token_file: Path | None = Field(
         None, description="File with the tokens, read again when it changes."
     )
-    worker_tokens_file: Path | None = Field(
-        None, description="File with one token a worker group and its pools, read again when it changes."
-    )
 
 
 class PublicApiSettings(SettingsGroup):
     """The public API."""
 
     public_api_port: Port = Field(8080, description="Port of the public API.")
-    public_auth: Literal["none", "tokens", "jwt"] = Field(
-        "none", description="Who may call; none is refused unless bound to loopback."
+    public_auth: Literal["none"] = Field(
+        "none", description="Who may call: everyone, and therefore only on a loopback address."
     )
-    public_tokens_file: Path | None = Field(
-        None, description="File of hashed tokens with roles, for public_auth=tokens."
-    )
-    jwt_jwks: str | None = Field(None, description="JWKS URL or file, for public_auth=jwt.")
-    jwt_issuer: str | None = Field(None, description="Issuer a token must name, for public_auth=jwt.")
-    jwt_audience: str | None = Field(None, description="Audience a token must name, for public_auth=jwt.")
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Origins allowed to call from a browser, comma-separated; never `*`."
-    )
-
-    @field_validator("cors_origins", mode="before")
-    @classmethod
-    def _split_origins(cls, value: object) -> object:
-        return _comma_separated(value)
 
 
 class PublisherSettings(SettingsGroup):
@@ -186,7 +169,6 @@ class WorkerSettings(SettingsGroup):
     tasks_path: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="Directories with the modules of the python tool, comma-separated."
     )
-    secrets_dir: Path | None = Field(None, description="Directory of the secrets playbooks may name.")
     http_allow: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Addresses, networks or hosts, `:port` or not, that the http tool may also reach."
     )

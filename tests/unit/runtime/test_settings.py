@@ -68,7 +68,6 @@ def test_an_unknown_name_in_the_env_file_is_a_fault(tmp_path: Path) -> None:
     [
         "PLAYLOG_SECRET_GITHUB",
         "PLAYLOG_STREAM_MAX_BYTES",
-        "PLAYLOG_SECRETS_DIR",
         "PLAYLOG_INTERNAL_API_SERVICE_PORT_HTTP",
         "PLAYLOG_INTERNAL_API_PORT_8081_TCP_ADDR",
     ],
