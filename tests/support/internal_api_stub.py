@@ -1,4 +1,7 @@
-"""The wire contract of `/commands/*` and `/logs` in memory: the worker's counterpart in tests."""
+"""The wire contract of `/commands/*` and `/logs` in memory: the worker's counterpart in tests.
+
+What it has in common with the real API is proved by `tests/contracts`.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,47 @@ import threading
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
+
+from engine.domain.events import iso
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 TOKEN = "stub-token"
 Body = dict[str, Any]
+PROBLEM = "application/problem+json"
 MAX_WAIT_SECONDS = 30.0
+LEASE_SECONDS = 60.0
+
+MEMBERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "/commands/claim": (
+        frozenset({"worker_id", "pool"}),
+        frozenset({"limit", "wait_seconds", "lease_seconds", "tools"}),
+    ),
+    "/commands/settle": (frozenset({"worker_id", "results"}), frozenset({"claim"})),
+    "/commands/release": (frozenset({"worker_id", "commands"}), frozenset()),
+    "/commands/heartbeat": (
+        frozenset({"worker_id", "commands"}),
+        frozenset({"pool", "slots", "version", "lease_seconds"}),
+    ),
+    "/logs": (frozenset({"lines"}), frozenset()),
+}
+"""By route: the members a request must have, and those it may have."""
+
+RESULT_MEMBERS = frozenset(
+    {"command_id", "lease_token", "status", "output", "error", "result_kind", "started_at", "execution_id"}
+)
 
 
 @dataclass
 class StubCommand:
     row: Body
+    pool: str = "default"
     state: str = "queued"
     worker_id: str | None = None
     lease_token: str | None = None
@@ -46,8 +74,6 @@ class InternalApiStub:
         self.requests: list[tuple[str, Body]] = []
         self.lines: dict[tuple[str, int], Body] = {}
         self.faults: dict[str, list[Fault]] = {}
-        self.cancelled: set[str] = set()
-        self.lost: set[str] = set()
         self.unstorable: dict[str, str] = {}
         self.on_settled: Callable[[StubCommand], None] = lambda _command: None
         self.settle_gate = asyncio.Event()
@@ -56,16 +82,26 @@ class InternalApiStub:
         self.peak = 0
         self.refusals = 0
         self._numbers = itertools.count(1)
-        self._tokens = itertools.count(1)
+        self._tokens = itertools.count(1001)
+        self._versions: dict[str, int] = {}
         self._added = asyncio.Event()
 
-    def add(self, tool: str = "noop", value: object = None, **more: object) -> str:
+    def add(self, tool: str = "noop", value: object = None, *, pool: str = "default", **more: object) -> str:
         number = str(next(self._numbers))
-        row = {"command_id": number, "execution_id": "77", "step": "s", "attempt": 1, "tool": tool}
-        row |= {"input": value, "traceparent": None, "timeout_seconds": 60} | more
-        self.commands[number] = StubCommand(row)
+        row = {"command_id": number, "execution_id": "77", "step": "s", "attempt": 1, "item": None}
+        row |= {"tool": tool, "input": value, "traceparent": None, "timeout_seconds": 60} | more
+        self.commands[number] = StubCommand(row, pool)
         self._added.set()
         return number
+
+    def cancel(self, number: str) -> None:
+        """Close a command as the end of its execution does: its lease can no longer be extended."""
+        self.commands[number].state = "cancelled"
+
+    def take_away(self, number: str) -> None:
+        """Let another worker hold a command under a lease of its own."""
+        command = self.commands[number]
+        command.state, command.worker_id, command.lease_token = "claimed", "another", self._new_token()
 
     def fail_next(self, route: str, fault: Fault) -> None:
         self.faults.setdefault(route, []).append(fault)
@@ -85,13 +121,15 @@ class InternalApiStub:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             self.refusals += 1
-            return web.json_response({"code": "forbidden"}, status=403)
+            return web.json_response({"code": "forbidden"}, status=403, content_type=PROBLEM)
         route = request.path.removeprefix("/api/internal")
         body = orjson.loads(await request.read())
         self.requests.append((route, body))
         fault = self.faults[route].pop(0) if self.faults.get(route) else None
         if fault is not None and not fault.lose:
             return web.json_response({"code": "injected"}, status=fault.status, headers=fault.headers)
+        if not _is_readable(route, body):
+            return web.json_response({"code": "invalid"}, status=422, content_type=PROBLEM)
         answer = await self._answer(route, body)
         if fault is not None and request.transport is not None:
             request.transport.abort()
@@ -115,8 +153,8 @@ class InternalApiStub:
                 raise web.HTTPNotFound
 
     async def _claim(self, body: Body) -> Body:
-        ends = asyncio.get_running_loop().time() + min(body.get("wait_seconds", 0), MAX_WAIT_SECONDS)
-        while not (rows := self._take(body["worker_id"], body["limit"])):
+        ends = asyncio.get_running_loop().time() + body.get("wait_seconds", 0)
+        while not (rows := self._take(body["worker_id"], body)):
             left = ends - asyncio.get_running_loop().time()
             if left <= 0:
                 break
@@ -127,49 +165,104 @@ class InternalApiStub:
                 break
         return {"commands": rows}
 
-    def _take(self, worker_id: str, limit: int) -> list[Body]:
+    def _take(self, worker_id: str, wanted: Body) -> list[Body]:
         rows = []
-        queued = (command for command in self.commands.values() if command.state == "queued")
-        for command in list(itertools.islice(queued, limit)):
-            command.state, command.worker_id = "claimed", worker_id
-            command.lease_token = f"t{next(self._tokens)}"
-            rows.append(command.row | {"lease_token": command.lease_token})
+        tools = wanted.get("tools")
+        due = (
+            command
+            for command in self.commands.values()
+            if command.state == "queued"
+            and command.pool == wanted["pool"]
+            and (tools is None or command.row["tool"] in tools)
+        )
+        for command in list(itertools.islice(due, max(1, wanted.get("limit", 1)))):
+            command.state, command.worker_id, command.lease_token = "claimed", worker_id, self._new_token()
+            rows.append(_shown(command, wanted.get("lease_seconds", LEASE_SECONDS)))
         claimed = sum(command.state == "claimed" for command in self.commands.values())
         self.peak = max(self.peak, claimed)
         return rows
 
+    def _new_token(self) -> str:
+        return str(next(self._tokens))
+
     async def _settle(self, body: Body) -> Body:
         await self.settle_gate.wait()
-        rejected = []
+        settled, late, rejected, versions = 0, [], [], {}
         for index, result in enumerate(body["results"]):
-            command = self.commands.get(result["command_id"])
-            if command is None or command.lease_token != result["lease_token"]:
-                code = "unknown_command" if command is None else "stale_lease"
+            command = self.commands.get(str(result.get("command_id")))
+            code = self._refusal(command, result)
+            if command is None or code is not None:
                 rejected.append({"index": index, "code": code, "detail": ""})
-            elif result["status"] == "completed" and result["command_id"] in self.unstorable:
-                code = self.unstorable[result["command_id"]]
-                rejected.append({"index": index, "code": code, "detail": ""})
-            elif command.state == "claimed":
+                continue
+            execution_id = str(command.row["execution_id"])
+            if command.state == "claimed":
+                self._versions[execution_id] = self._versions.get(execution_id, 2) + 2
                 command.state, command.result = "settled", result
                 self.on_settled(command)
-        claim = body.get("claim")
-        rows = self._take(body["worker_id"], claim["limit"]) if claim else []
-        settled = len(body["results"]) - len(rejected)
-        return {"settled": settled, "late": [], "rejected": rejected, "versions": {}, "commands": rows}
+                settled += 1
+            elif command.result is not None and _said(command.result) == _said(result):
+                settled += 1
+            else:
+                late.append(index)
+            versions[execution_id] = self._versions.get(execution_id, 2)
+        rows = self._take(body["worker_id"], claim) if (claim := body.get("claim")) else []
+        known = {"settled": settled, "late": late, "rejected": rejected}
+        return known | {"versions": versions, "commands": rows}
+
+    def _refusal(self, command: StubCommand | None, result: Body) -> str | None:
+        if not result.keys() <= RESULT_MEMBERS or result.get("status") not in {"completed", "failed"}:
+            return "bad_type"
+        if command is None:
+            return "unknown_command"
+        if command.lease_token is None or command.lease_token != result["lease_token"]:
+            return "stale_lease"
+        if result["status"] == "completed":
+            return self.unstorable.get(result["command_id"])
+        return None
+
+    def _held(self, reference: Body) -> StubCommand | None:
+        """The command, if this is its lease."""
+        command = self.commands.get(reference["command_id"])
+        return command if command and command.lease_token == reference["lease_token"] else None
 
     def _release(self, body: Body) -> Body:
+        released = 0
         for reference in body["commands"]:
-            command = self.commands[reference["command_id"]]
-            assert command.lease_token == reference["lease_token"]
-            command.state = "released"
-        return {"released": len(body["commands"])}
+            command = self._held(reference)
+            if command is not None and command.state == "claimed":
+                command.state, command.worker_id, command.lease_token = "queued", None, None
+                released += 1
+                self._added.set()
+        return {"released": released}
 
     def _heartbeat(self, body: Body) -> Body:
-        ids = [reference["command_id"] for reference in body["commands"]]
-        self.beats.append((time.monotonic(), ids))
-        cancelled, lost = self.cancelled.intersection(ids), self.lost.intersection(ids)
-        extended = [i for i in ids if i not in cancelled | lost]
-        return {"extended": extended, "cancelled": sorted(cancelled), "lost": sorted(lost)}
+        answer: dict[str, list[str]] = {"extended": [], "cancelled": [], "lost": []}
+        for reference in body["commands"]:
+            command = self._held(reference)
+            closed = "extended" if command is not None and command.state == "claimed" else "cancelled"
+            answer["lost" if command is None else closed].append(reference["command_id"])
+        self.beats.append((time.monotonic(), [reference["command_id"] for reference in body["commands"]]))
+        return dict(answer)
+
+
+def _is_readable(route: str, body: Body) -> bool:
+    required, optional = MEMBERS[route]
+    waits = body.get("wait_seconds", 0)
+    return required <= body.keys() <= required | optional and 0 <= waits <= MAX_WAIT_SECONDS
+
+
+def _shown(command: StubCommand, lease_seconds: float) -> Body:
+    now, seconds = datetime.now(UTC), command.row["timeout_seconds"] or LEASE_SECONDS
+    until = {
+        "leased_until": iso(now + timedelta(seconds=min(lease_seconds, seconds))),
+        "deadline": iso(now + timedelta(seconds=seconds)),
+    }
+    return until | command.row | {"lease_token": command.lease_token}
+
+
+def _said(result: Body) -> list[object]:
+    """What makes a repeated result the same one: its times do not."""
+    return [result["status"], result.get("output"), result.get("error")]
 
 
 @asynccontextmanager

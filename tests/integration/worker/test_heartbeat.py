@@ -46,7 +46,7 @@ async def test_a_cancelled_command_is_killed_and_not_settled(stub: InternalApiSt
     number = stub.add("shell", {"command": "sleep 300 & echo $! > pid; wait", "cwd": str(tmp_path)})
     async with workers.running(stub, {"shell": shell_tool()}) as worker:
         await eventually(lambda: _some((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
-        stub.cancelled.add(number)
+        stub.cancel(number)
         await eventually(lambda: _none(len(worker.held)))
         assert_gone(int((tmp_path / "pid").read_text()))
     assert stub.bodies("/commands/settle") == []
@@ -63,7 +63,7 @@ async def test_a_lost_command_frees_its_slot(stub: InternalApiStub) -> None:
     number, other = stub.add("hang", value=True), stub.add("hang")
     async with workers.running(stub, {"hang": hang}, slots=1):
         await started.wait()
-        stub.lost.add(number)
+        stub.take_away(number)
         await eventually(lambda: stub.result(other))
     assert stub.commands[number].state == "claimed"
 

@@ -128,9 +128,9 @@ async def test_an_api_that_is_away_is_asked_again_not_before_it_said(stub: Inter
 async def test_a_result_the_api_rejects_is_dropped_and_hurts_no_other(stub: InternalApiStub) -> None:
     gate = Gate()
     stale, good = stub.add("gate"), stub.add("gate")
-    async with workers.running(stub, {"gate": gate.run}) as worker:
+    async with workers.running(stub, {"gate": gate.run}, beat=100.0) as worker:
         await eventually(lambda: _equal(gate.running, 2))
-        stub.commands[stale].lease_token = "somebody else's"
+        stub.take_away(stale)
         gate.opened.set()
         await eventually(lambda: _equal(len(worker.held), 0))
     assert stub.result(good)["status"] == "completed"

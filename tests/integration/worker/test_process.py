@@ -64,7 +64,7 @@ async def test_sigterm_finishes_what_runs_and_hands_back_the_rest(
         late = stub.add("noop")
         assert await asyncio.wait_for(process.wait(), 10) == 0
     assert stub.result(brief)["output"] == 1
-    assert stub.commands[endless].state == "released"
+    assert stub.commands[endless].state == "queued"
     assert stub.commands[late].state == "queued"
     assert_gone(int((tmp_path / "pid").read_text()))
 
