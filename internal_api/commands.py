@@ -204,7 +204,8 @@ async def heartbeat(request: web.Request) -> web.Response:
     api = request.app[API]
     async with api.borrow() as connection:
         await seen(connection, worker)
-        beat = await commands.extend(connection, api.desk.appender, leases, lease_seconds)
+        beat = await commands.extend(connection, leases, lease_seconds)
+    await commands.announce(api.borrow, api.desk.appender, beat.claims)
     return json_response(
         {
             "extended": [str(command_id) for command_id in beat.extended],

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 import structlog
 
-from engine.domain.events import RecordedEvent, to_json
 from engine.domain.ids import shard_of
-from engine.domain.messages import Span, body, headers
+from engine.domain.messages import Draft, encode, headers
 from engine.domain.subjects import event_subject
 from engine.errors import Unavailable
 from engine.read import refill as log
@@ -20,8 +19,7 @@ from engine.runtime.atomic_batch import MOST_BYTES, MOST_MESSAGES, OutgoingMessa
 from engine.runtime.database import Connection
 from engine.write import shards
 from engine.write.shards import Shard
-from engine.write.store import MESSAGE_BYTES
-from publisher.sending import Parcel, Sender, StreamLost
+from publisher.sending import Parcel, Sender, Sent, StreamLost
 
 _log = structlog.get_logger(__name__)
 _EXECUTIONS = 1_000
@@ -79,10 +77,19 @@ class _Refilling:
         for index, reason in sent.refused.items():
             message_id = self.waiting[index].message.headers["Nats-Msg-Id"]
             _log.error("refill.message_refused", message_id=message_id, reason=reason)
-        if len(sent.stored) + len(sent.refused) < len(self.waiting) and not sent.refused:
+        if _has_untried(self.waiting, sent):
             raise Unavailable("NATS takes messages too slowly", code="broker_not_accepting", retry_after=1)
         self.last_seq = max(self.last_seq, sent.last_seq)
         self.waiting, self.size = [], 0
+
+
+def _has_untried(parcels: Sequence[Parcel], sent: Sent) -> bool:
+    """Whether a parcel is neither stored nor refused, nor behind a refused one of its execution."""
+    settled = {*sent.stored, *sent.refused}
+    held_back = {parcels[index].execution_id for index in sent.refused}
+    return any(
+        index not in settled and parcel.execution_id not in held_back for index, parcel in enumerate(parcels)
+    )
 
 
 def _order(shard: Shard) -> Refill:
@@ -108,29 +115,29 @@ async def _parcels(
 ) -> AsyncIterator[Parcel]:
     """The events of a page as messages of one execution each, cut like those of an append."""
     heads = {head.execution_id: head for head in page}
-    chunk: list[RecordedEvent] = []
-    size = 0
+    draft = Draft()
     async for event in log.events(connection, page):
-        if chunk and (chunk[0].execution_id != event.execution_id or _is_full(chunk, size)):
-            yield _parcel(heads[chunk[0].execution_id], chunk, generations)
-            chunk, size = [], 0
-        chunk.append(event)
-        size += len(orjson.dumps(event.payload))
-    if chunk:
-        yield _parcel(heads[chunk[0].execution_id], chunk, generations)
+        encoded = encode(event, orjson.dumps(event.payload))
+        if draft.events and (draft.events[0].execution_id != event.execution_id or _is_full(draft, encoded)):
+            yield _parcel(heads, draft, generations)
+            draft = Draft()
+        draft.add(event, encoded)
+    if draft.events:
+        yield _parcel(heads, draft, generations)
 
 
-def _is_full(chunk: Sequence[RecordedEvent], size: int) -> bool:
-    return size > MESSAGE_BYTES // 2 or len(chunk) == _MESSAGE_EVENTS
+def _is_full(draft: Draft, encoded: bytes) -> bool:
+    return len(draft.events) == _MESSAGE_EVENTS or not draft.takes(encoded)
 
 
-def _parcel(head: Head, events: Sequence[RecordedEvent], generations: dict[int, int]) -> Parcel:
-    execution_id, newest = head.execution_id, events[-1]
-    span = Span(execution_id, events[0].version, newest.version)
-    generation = generations[shard_of(execution_id)]
+def _parcel(heads: Mapping[int, Head], draft: Draft, generations: Mapping[int, int]) -> Parcel:
+    span, newest = draft.span, draft.events[-1]
+    head = heads[span.execution_id]
     message = OutgoingMessage(
-        subject=event_subject(execution_id),
-        payload=body(span, head.definition_hash, head.path, map(to_json, events)),
-        headers=headers(span, generation, newest.recorded_at, newest.traceparent),
+        subject=event_subject(span.execution_id),
+        payload=draft.body(head.definition_hash, head.path),
+        headers=headers(
+            span, generations[shard_of(span.execution_id)], newest.recorded_at, newest.traceparent
+        ),
     )
-    return Parcel(execution_id, message)
+    return Parcel(span.execution_id, message)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import structlog
+from collections.abc import Awaitable, Callable, Sequence
 
 from engine.runtime import metrics
 from engine.runtime.database import Connection, Pool, checkout
-from engine.write import commands, deliveries, timers
+from engine.write import commands, deliveries, leases, timers
 from engine.write.definitions import Definitions
 from engine.write.due import NextDue, next_due
 from engine.write.requests import Request
 from engine.write.writer import Appender
+from scheduler.each import Served, append_each
 
 BATCH = 500
 LONGEST_REST = 1.5
 SHORTEST_REST = 0.02
 
-_log = structlog.get_logger(__name__)
+Postpone = Callable[[Connection, Request, float], Awaitable[None]]
 
 
 class DueRole:
-    """One look at the three queues, then an append for each thing that is due."""
+    """One look at the three queues, then an append for each thing that is due.
+
+    What fails or stays due is postponed: however many of them there are, they do not hold up the others.
+    """
 
     name = "due"
 
@@ -45,28 +47,36 @@ class DueRole:
         if _is_due(coming.timer):
             served = max(served, await self._fire_timers(connection))
         if _is_due(coming.lease):
-            served = max(served, await self._append("lease", await commands.expired(connection, BATCH)))
+            served = max(served, await self._expire_leases(connection))
         if _is_due(coming.delivery):
-            waiting = await deliveries.due(connection, BATCH)
-            await deliveries.carry_out(connection, self._appender, self._definitions, waiting)
-            metrics.due_served.labels("delivery").inc(len(waiting))
-            served = max(served, len(waiting))
+            served = max(served, await self._carry_out(connection))
         return served
 
     async def _fire_timers(self, connection: Connection) -> int:
-        requests = await timers.due(connection, BATCH)
-        outcomes = await self._appender.submit_all(requests)
-        metrics.due_served.labels("timer").inc(len(requests))
-        for request, outcome in zip(requests, outcomes, strict=True):
-            if outcome.is_unknown:
-                _log.warning("timer.orphan", execution_id=request.execution_id)
-                await timers.forget(connection, request)
-        return len(requests)
+        fired = await append_each(self._appender, "timer", await timers.due(connection, BATCH))
+        for each in fired:
+            if each.is_unknown:
+                await timers.forget(connection, each.request)
+        await _postpone(connection, fired, timers.postpone)
+        return len(fired)
 
-    async def _append(self, kind: str, requests: Sequence[Request]) -> int:
-        await self._appender.submit_all(requests)
-        metrics.due_served.labels(kind).inc(len(requests))
-        return len(requests)
+    async def _expire_leases(self, connection: Connection) -> int:
+        expired = await append_each(self._appender, "lease", await commands.expired(connection, BATCH))
+        await _postpone(connection, expired, leases.postpone)
+        return len(expired)
+
+    async def _carry_out(self, connection: Connection) -> int:
+        waiting = await deliveries.due(connection, BATCH)
+        carried = await deliveries.carry_out(connection, self._appender, self._definitions, waiting)
+        metrics.due_served.labels("delivery").inc(carried.done)
+        metrics.due_failed.labels("delivery").inc(carried.failed)
+        return len(waiting)
+
+
+async def _postpone(connection: Connection, served: Sequence[Served], postpone: Postpone) -> None:
+    for each in served:
+        if each.postpone_seconds is not None:
+            await postpone(connection, each.request, each.postpone_seconds)
 
 
 def _is_due(seconds: float | None) -> bool:

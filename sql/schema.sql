@@ -128,13 +128,19 @@ create table playlog.execution (
     priority smallint not null default 0,
     deadline timestamp with time zone,
     ended_at timestamp with time zone,
+    quiet_since timestamp with time zone generated always as (
+CASE
+    WHEN (ended_at IS NOT NULL) THEN recorded_at
+    ELSE NULL::timestamp with time zone
+END) stored,
     constraint execution_definition_hash_length CHECK ((octet_length(definition_hash) = 32)),
     constraint execution_pk PRIMARY KEY (execution_id),
     constraint execution_version_not_negative CHECK ((version >= 0))
 ) with (fillfactor=70);
 comment on table playlog.execution is 'the head of each stream, locked by every append; a head without a definition is foreign';
-CREATE INDEX execution_ended ON playlog.execution USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+comment on column playlog.execution.quiet_since is 'the last recorded_at of an ended execution; null while it is live, which keeps updates of live heads heap-only';
 CREATE INDEX execution_live ON playlog.execution USING btree (execution_id) WHERE (ended_at IS NULL);
+CREATE INDEX execution_quiet ON playlog.execution USING btree (quiet_since) WHERE (quiet_since IS NOT NULL);
 
 create table playlog.idempotency (
     scope text not null,
@@ -340,6 +346,7 @@ create table playlog.snapshot (
     constraint snapshot_version_positive CHECK ((version >= 1))
 ) with (fillfactor=70);
 comment on column playlog.snapshot.output_version is 'version of the event that carries the execution''s output';
+CREATE INDEX snapshot_fold ON playlog.snapshot USING btree (fold_version);
 CREATE INDEX snapshot_parent ON playlog.snapshot USING btree (parent_id) WHERE (parent_id IS NOT NULL);
 CREATE INDEX snapshot_path ON playlog.snapshot USING btree (path, execution_id DESC);
 CREATE INDEX snapshot_status ON playlog.snapshot USING btree (status, execution_id DESC);

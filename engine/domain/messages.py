@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import orjson
 
-from engine.domain.events import iso
+from engine.domain.events import RecordedEvent, iso, to_json
 from engine.domain.subjects import message_id
 
 EVENT_TYPE = "playlog.events.recorded"
 SOURCE = "/playlog"
+MESSAGE_BYTES = 512 * 1024
+ENVELOPE_BYTES = 2 * 1024
+"""More than the body of a message without events ever has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,43 @@ def headers(span: Span, generation: int, moment: datetime, traceparent: str | No
     return found
 
 
-def body(
-    span: Span, definition_hash: bytes | None, path: str | None, events: Iterable[Mapping[str, object]]
-) -> bytes:
-    """The body of a message; `events` have the JSON shape of `to_json`."""
+@dataclass(slots=True)
+class Draft:
+    """Consecutive events of one execution, with their JSON, that are to become one message."""
+
+    events: list[RecordedEvent] = field(default_factory=list)
+    encoded: list[bytes] = field(default_factory=list)
+    size: int = ENVELOPE_BYTES
+
+    def takes(self, encoded: bytes) -> bool:
+        """Whether the message stays within 512 KiB with this event too; the first one always fits."""
+        return not self.events or self.size + len(encoded) < MESSAGE_BYTES
+
+    def add(self, event: RecordedEvent, encoded: bytes) -> None:
+        """Take the next event; `encoded` is what `encode` makes of it."""
+        self.events.append(event)
+        self.encoded.append(encoded)
+        self.size += len(encoded) + 1
+
+    @property
+    def span(self) -> Span:
+        """Which events these are; there must be one."""
+        return Span(self.events[0].execution_id, self.events[0].version, self.events[-1].version)
+
+    def body(self, definition_hash: bytes | None, path: str | None) -> bytes:
+        """The body of the message."""
+        return body(self.span, definition_hash, path, self.encoded)
+
+
+def encode(event: RecordedEvent, payload: bytes) -> bytes:
+    """An event as it stands in a message; `payload` is the JSON of its payload."""
+    shown = to_json(event)
+    shown["payload"] = orjson.Fragment(payload)
+    return orjson.dumps(shown)
+
+
+def body(span: Span, definition_hash: bytes | None, path: str | None, events: Iterable[bytes]) -> bytes:
+    """The body of a message; `events` are what `encode` makes of each."""
     return orjson.dumps(
         {
             "execution_id": str(span.execution_id),
@@ -56,6 +92,6 @@ def body(
             "path": path,
             "first_version": span.first_version,
             "last_version": span.last_version,
-            "events": list(events),
+            "events": orjson.Fragment(b"[" + b",".join(events) + b"]"),
         }
     )

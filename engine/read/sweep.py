@@ -1,6 +1,7 @@
 """Finds executions whose snapshot is missing or behind, page by page, whatever the stream has lost.
 
-Each pass remembers its place in the database; of several processes one at a time is at a pass.
+Each pass remembers its place in the database, but only once the page before it has been healed. Several
+processes may be at the same page: healing twice changes nothing, and one of them moves the pass on.
 """
 
 from __future__ import annotations
@@ -23,77 +24,97 @@ FROM_THE_START = 0
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A pass and its move: from a cursor and the moment its last round began, to the next ones."""
+
+    name: str
+    cursor: int
+    finished_at: datetime
+    next_cursor: int
+    next_finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Swept:
-    """Executions to be advanced, and whether the pass has more pages."""
+    """Executions to be advanced, and whether the pass has more pages; then `keep` moves it on by `step`."""
 
     execution_ids: list[int] = field(default_factory=list)
     more: bool = False
+    step: Step | None = None
+
+
+async def keep(connection: asyncpg.Connection, swept: Swept) -> None:
+    """Remember that the page has been healed: the next one begins after it."""
+    step = swept.step
+    if step is not None:
+        await connection.execute(
+            SQL.save_pass,
+            step.name,
+            step.cursor,
+            step.finished_at,
+            step.next_cursor,
+            step.next_finished_at,
+        )
 
 
 async def sweep_live(
     connection: asyncpg.Connection, *, limit: int = PAGE, settled_seconds: float = SETTLED_SECONDS
 ) -> Swept:
     """The next page of live heads: those that have been ahead of their snapshot for some seconds."""
-    async with connection.transaction():
-        place = await _begin(connection, LIVE)
-        if place is None:
-            return Swept()
-        rows = await connection.fetch(SQL.live, place.cursor, limit, settled_seconds)
-        return await _end_by_id(connection, LIVE, place, rows, limit)
+    place = await _place(connection, LIVE)
+    if place is None:
+        return Swept()
+    rows = await connection.fetch(SQL.live, place.cursor, limit, settled_seconds)
+    return _by_id(place, rows, limit)
 
 
 async def refold(connection: asyncpg.Connection, *, limit: int = PAGE) -> Swept:
-    """The next page of snapshots: those that an older fold has made."""
-    async with connection.transaction():
-        place = await _begin(connection, REFOLD)
-        if place is None:
-            return Swept()
-        rows = await connection.fetch(SQL.refold, place.cursor, limit, FOLD_VERSION)
-        return await _end_by_id(connection, REFOLD, place, rows, limit)
+    """The next page of snapshots: those that an older fold has made; without any, nothing is read."""
+    if not await connection.fetchval(SQL.old_fold, FOLD_VERSION):
+        return Swept()
+    place = await _place(connection, REFOLD)
+    if place is None:
+        return Swept()
+    rows = await connection.fetch(SQL.refold, place.cursor, limit, FOLD_VERSION)
+    return _by_id(place, rows, limit)
 
 
 async def sweep_ended(connection: asyncpg.Connection, *, limit: int = PAGE) -> Swept:
     """The next page of heads that ended: those whose snapshot is missing or behind.
 
-    A pass begins 60 seconds before the last one ended, as an end may be recorded before it is committed.
+    What is recorded after the end makes a head come again. A round begins 60 seconds before the last one
+    ended, as events have their time before they are committed.
     """
-    async with connection.transaction():
-        place = await _begin(connection, ENDED)
-        if place is None:
-            return Swept()
-        rows = await connection.fetch(SQL.ended, place.finished_at, place.cursor, limit)
-        more = len(rows) == limit
-        if more:
-            await _save(connection, ENDED, rows[-1]["execution_id"], rows[-1]["ended_at"])
-        else:
-            await _save(connection, ENDED, FROM_THE_START, place.moment - OVERLAP)
-        return Swept(_behind(rows), more)
+    place = await _place(connection, ENDED)
+    if place is None:
+        return Swept()
+    rows = await connection.fetch(SQL.ended, place.finished_at, place.cursor, limit)
+    if len(rows) == limit:
+        return _swept(place, rows, rows[-1]["execution_id"], rows[-1]["quiet_since"], more=True)
+    return _swept(place, rows, FROM_THE_START, place.moment - OVERLAP, more=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
+    name: str
     cursor: int
     finished_at: datetime
     moment: datetime
 
 
-async def _begin(connection: asyncpg.Connection, name: str) -> _Place | None:
+async def _place(connection: asyncpg.Connection, name: str) -> _Place | None:
     row = await connection.fetchrow(SQL.begin_pass, name)
-    return None if row is None else _Place(*row)
+    return None if row is None else _Place(name, *row)
 
 
-async def _save(connection: asyncpg.Connection, name: str, cursor: int, finished_at: datetime | None) -> None:
-    await connection.execute(SQL.save_pass, name, cursor, finished_at)
+def _by_id(place: _Place, rows: list[asyncpg.Record], limit: int) -> Swept:
+    if len(rows) == limit:
+        return _swept(place, rows, rows[-1]["execution_id"], place.finished_at, more=True)
+    return _swept(place, rows, FROM_THE_START, place.moment, more=False)
 
 
-async def _end_by_id(
-    connection: asyncpg.Connection, name: str, place: _Place, rows: list[asyncpg.Record], limit: int
+def _swept(
+    place: _Place, rows: list[asyncpg.Record], cursor: int, finished_at: datetime, *, more: bool
 ) -> Swept:
-    more = len(rows) == limit
-    cursor = rows[-1]["execution_id"] if more else FROM_THE_START
-    await _save(connection, name, cursor, None if more else place.moment)
-    return Swept(_behind(rows), more)
-
-
-def _behind(rows: list[asyncpg.Record]) -> list[int]:
-    return [row["execution_id"] for row in rows if row["is_behind"]]
+    behind = [row["execution_id"] for row in rows if row["is_behind"]]
+    return Swept(behind, more, Step(place.name, place.cursor, place.finished_at, cursor, finished_at))

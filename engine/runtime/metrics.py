@@ -108,6 +108,11 @@ worker_dropped_log_lines = _counter(
 due_served = _counter(
     "playlog_due_served_total", "Timers, leases and deliveries that the scheduler served.", ("kind",)
 )
+due_failed = _counter(
+    "playlog_due_failed_total",
+    "Timers, leases, deliveries and deadlines that failed and are tried again later.",
+    ("kind",),
+)
 
 sweep_healed = _counter(
     "playlog_sweep_healed_total", "Executions whose snapshot the scheduler brought forward.", ("sweep",)

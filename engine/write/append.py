@@ -1,6 +1,7 @@
 """The append: one transaction that judges, records and decides for a group of requests.
 
-    keys ─▶ heads FOR UPDATE ─▶ clock, commands ─▶ states ─▶ probe ─▶ judge, record, decide ─▶ write ─▶ COMMIT
+    keys ─▶ heads FOR UPDATE ─▶ deliveries FOR UPDATE ─▶ clock, commands ─▶ states ─▶ probe
+         ─▶ judge, record, decide ─▶ write ─▶ COMMIT
 
 Each execution is decided under its own head's lock. Every statement of a group serves all its requests.
 """
@@ -50,6 +51,7 @@ async def append(
     async with connection.transaction():
         pending = await claim_keys(connection, list(zip(requests, outcomes, strict=True)))
         heads = await _lock_heads(connection, pending)
+        pending = await _still_wanted(connection, pending)
         moment, facts = await _look(connection, pending)
         remembered = await load.states(connection, context.cache, heads.values())
         streams = _streams(pending, heads, remembered)
@@ -59,7 +61,8 @@ async def append(
         committed = await write(connection, streams)
         await _drop_deliveries(connection, pending)
     for stream in streams:
-        context.cache.keep(Remembered(stream.state, stream.supply.values), stream.sizes)
+        known = Remembered(stream.state, stream.supply.values, stream.remembered.sizes)
+        context.cache.keep(known, stream.sizes)
     return outcomes, committed
 
 
@@ -185,11 +188,28 @@ async def _load(
         await context.ids.ensure(connection, sum(need.ids for need in lacking.values()))
 
 
+async def _still_wanted(connection: asyncpg.Connection, pending: Pending) -> Pending:
+    """Leave out the deliveries that somebody else has carried out, or that come twice in this group."""
+    wanted = {request.delivery_id for request, _ in pending} - {None}
+    if not wanted:
+        return pending
+    waiting = {row["delivery_id"] for row in await connection.fetch(SQL.lock_deliveries, list(wanted))}
+    kept: Pending = []
+    for request, outcome in pending:
+        if request.delivery_id is None or request.delivery_id in waiting:
+            waiting.discard(request.delivery_id)
+            kept.append((request, outcome))
+    return kept
+
+
 async def _drop_deliveries(connection: asyncpg.Connection, pending: Pending) -> None:
+    """Drop what is carried out. A refused start is not: its parent must be told first."""
     done = [
         request.delivery_id
         for request, outcome in pending
-        if request.delivery_id is not None and not outcome.is_unknown
+        if request.delivery_id is not None
+        and not outcome.is_unknown
+        and not (request.head is not None and outcome.is_refused)
     ]
     if done:
         await connection.execute(SQL.drop_deliveries, done)

@@ -13,7 +13,8 @@ BYTES_KEPT = 64 * 1024 * 1024
 DEFINITIONS_KEPT = 500
 VALUES_KEPT = 64
 VALUE_BYTES_KEPT = 8 * 1024
-STATE_BYTES_GUESSED = 4 * 1024
+BYTES_A_STATE = 2 * 1024
+BYTES_A_STEP = 512
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class Remembered:
     @property
     def weight(self) -> int:
         """Roughly how many bytes remembering this takes."""
-        return STATE_BYTES_GUESSED + sum(self.sizes.values())
+        return BYTES_A_STATE + BYTES_A_STEP * len(self.state.steps) + sum(self.sizes.values())
 
 
 class Cache:

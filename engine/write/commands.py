@@ -13,7 +13,7 @@ from engine.domain.admit import Admission, Origin, Verdict, rejected
 from engine.domain.events import NewEvent, iso
 from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EVENT_STATUS, EventType
-from engine.write.executions import engine_event
+from engine.write.executions import Checkout, engine_event
 from engine.write.refusals import refusal_of
 from engine.write.requests import Outcome, Request
 from engine.write.store import columns
@@ -77,11 +77,15 @@ class Settled:
 
 @dataclass(slots=True)
 class Beat:
-    """What a heartbeat found: leases extended, commands closed meanwhile, leases no longer held."""
+    """What a heartbeat found: leases extended, commands closed meanwhile, leases no longer held.
+
+    `claims` are to be recorded with `announce`: of attempts that run for some seconds, not in the log yet.
+    """
 
     extended: list[int] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
+    claims: dict[Lease, Request] = field(default_factory=dict)
 
 
 async def claim(
@@ -176,10 +180,8 @@ def _result_event(worker_id: str, result: Result) -> NewEvent:
     )
 
 
-async def extend(
-    connection: asyncpg.Connection, appender: Appender, leases: Sequence[Lease], lease_seconds: float
-) -> Beat:
-    """Extend leases; the first beat of an attempt that runs for some seconds records `command.claimed`."""
+async def extend(connection: asyncpg.Connection, leases: Sequence[Lease], lease_seconds: float) -> Beat:
+    """Extend leases, and find the attempts whose claim the log is to learn of."""
     beat = Beat()
     if not leases:
         return beat
@@ -189,10 +191,28 @@ async def extend(
     missing = [lease for lease in leases if lease.command_id not in set(beat.extended)]
     if missing:
         await _explain(connection, missing, beat)
-    first = [_claimed_request(row) for row in rows if row["first_beat"]]
-    if first:
-        await appender.submit_all(first)
+    beat.claims = {
+        Lease(row["command_id"], row["lease_token"]): _claimed_request(row)
+        for row in rows
+        if row["first_beat"]
+    }
     return beat
+
+
+async def announce(checkout: Checkout, appender: Appender, claims: Mapping[Lease, Request]) -> None:
+    """Record `command.claimed` for long attempts; where that fails for now, their next beats try again.
+
+    No connection is held during the append.
+    """
+    outcomes = await appender.submit_each(list(claims.values()))
+    done = [
+        (lease.command_id, lease.lease_token)
+        for lease, outcome in zip(claims, outcomes, strict=True)
+        if isinstance(outcome, Outcome) or refusal_of(outcome) is not None
+    ]
+    if done:
+        async with checkout() as connection:
+            await connection.execute(SQL.announced, *columns(done))
 
 
 async def _explain(connection: asyncpg.Connection, missing: Sequence[Lease], beat: Beat) -> None:

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import asyncpg
 import orjson
+import structlog
 
 from engine.domain.admit import Origin
 from engine.domain.execution import Parent
 from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EventType, ExecutionStatus
-from engine.errors import PlaylogError, Unavailable
+from engine.errors import Invalid, PlaylogError
 from engine.write.definitions import Definitions
-from engine.write.executions import StartOrder, engine_event, start_request
-from engine.write.requests import Delivery, Request
+from engine.write.executions import StartOrder, engine_event, refusal, start_request
+from engine.write.refusals import WORTH_ANOTHER_TRY
+from engine.write.requests import Delivery, Outcome, Request
 from engine.write.writer import Appender
 from sql import queries
 
 SQL = queries.load("deliveries")
 
 GIVE_UP_AFTER = 50
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Carried:
+    """How many deliveries were carried out, by whomever, and how many failed and wait for another try."""
+
+    done: int = 0
+    failed: int = 0
 
 
 async def due(connection: asyncpg.Connection, limit: int) -> list[Delivery]:
@@ -43,29 +55,59 @@ async def carry_out(
     appender: Appender,
     definitions: Definitions,
     deliveries: Sequence[Delivery],
-) -> int:
-    """Append each delivery to its target, which deletes its row; returns how many were carried out.
+) -> Carried:
+    """Append each delivery to its target, which deletes its row.
 
-    One that cannot be carried out now is postponed with a backoff, and never holds up the others.
+    One that cannot be carried out now is postponed with a backoff, and never holds up the others. Only a
+    target that does not appear is given up, after about three hours: whatever fails may succeed some day.
     """
-    done = 0
+    carried = Carried()
     for delivery in deliveries:
-        request = await _request(connection, definitions, delivery)
         try:
-            outcome = await appender.submit(request)
-        except Unavailable:
-            continue
-        if outcome.is_unknown:
+            outcome = await _carry_out(connection, appender, definitions, delivery)
+        except Exception as error:  # noqa: BLE001  # one bad delivery must not hold up the others
+            _report(delivery, error)
             await _postpone(connection, delivery)
-        else:
-            done += 1
-    return done
+            carried.failed += 1
+            continue
+        if not outcome.is_unknown:
+            carried.done += 1
+        elif await _postpone(connection, delivery) >= GIVE_UP_AFTER:
+            await connection.execute(SQL.drop, delivery.delivery_id)
+    return carried
 
 
-async def _postpone(connection: asyncpg.Connection, delivery: Delivery) -> None:
+async def _carry_out(
+    connection: asyncpg.Connection, appender: Appender, definitions: Definitions, delivery: Delivery
+) -> Outcome:
+    """One append, or a second one to the parent when its child can never be started."""
+    request = await _request(connection, definitions, delivery)
+    if request.head is None:
+        return await appender.submit(request)
+    try:
+        outcome = await appender.submit(request)
+    except Invalid as error:
+        return await appender.submit(_never_started(delivery, error))
+    if not outcome.is_refused:
+        return outcome
+    return await appender.submit(_never_started(delivery, refusal(outcome.verdicts[0])))
+
+
+def _report(delivery: Delivery, error: Exception) -> None:
+    foreseen = isinstance(error, PlaylogError)
+    _log.warning(
+        "delivery.failed",
+        delivery_id=delivery.delivery_id,
+        kind=delivery.kind,
+        target=delivery.target,
+        error=error.code if isinstance(error, PlaylogError) else type(error).__name__,
+        exc_info=None if foreseen else error,
+    )
+
+
+async def _postpone(connection: asyncpg.Connection, delivery: Delivery) -> int:
     attempts = await connection.fetchval(SQL.postpone, delivery.delivery_id)
-    if attempts is not None and attempts >= GIVE_UP_AFTER:
-        await connection.execute(SQL.drop, delivery.delivery_id)
+    return int(attempts or 0)
 
 
 async def _request(connection: asyncpg.Connection, definitions: Definitions, delivery: Delivery) -> Request:
@@ -106,13 +148,14 @@ async def _start_child(
         )
         request = start_request(definition, resolved, order, parent)
     except PlaylogError as error:
-        if isinstance(error, Unavailable):
+        if isinstance(error, WORTH_ANOTHER_TRY):
             raise
-        return _never_started(delivery, parent, error)
+        return _never_started(delivery, error)
     return replace(request, delivery_id=delivery.delivery_id)
 
 
-def _never_started(delivery: Delivery, parent: Parent, error: PlaylogError) -> Request:
+def _never_started(delivery: Delivery, error: PlaylogError) -> Request:
+    parent = _parent(delivery.payload["parent"])
     event = engine_event(
         EventType.CHILD_COMPLETED,
         {

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
+from uuid import uuid4
 
 import asyncpg
 import orjson
@@ -157,7 +158,8 @@ async def signal(
 
     Raises `NotFound`, `Conflict` (ended, or the key with another body) and `Busy` (mailbox full).
     """
-    event_id = None if idempotency_key is None else derive_id("signal", execution_id, idempotency_key)
+    # Without a key of the caller's, the id still tells the append that it tries for the second time.
+    event_id = derive_id("signal", execution_id, idempotency_key or uuid4().hex)
     event = engine_event(EventType.SIGNAL_RECEIVED, {"name": name, "data": data}, event_id=event_id)
     return await _one(appender, execution_id, event)
 

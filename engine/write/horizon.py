@@ -1,9 +1,9 @@
-"""Which execution ids the log takes now: not below the retention floor, not far above the clock."""
+"""Which execution ids the log takes now: not below the retention floor, not far in the future."""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import asyncpg
 
@@ -31,9 +31,10 @@ class Horizon:
         return self._read_at is None or time.monotonic() - self._read_at > FLOOR_SECONDS
 
     async def read(self, connection: asyncpg.Connection) -> None:
-        """Learn the floor and look at the clock."""
-        self._floor = await connection.fetchval(SQL.floor) or 0
-        self._ceiling = first_id_at(datetime.now(UTC) + AHEAD)
+        """Learn the floor and the time."""
+        (row,) = await connection.fetch(SQL.floor)
+        self._floor = row["floor_id"]
+        self._ceiling = first_id_at(row["moment"] + AHEAD)
         self._read_at = time.monotonic()
 
     def check(self, execution_id: int) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import orjson
+
 from engine.domain.admit import Admission, Origin, Verdict
 from engine.domain.events import NewEvent
 
 UNKNOWN_EXECUTION = "unknown_execution"
+CONFLICT = "conflict"
+"""The code of an event whose id is recorded with another content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,7 @@ class Request:
     """Events for one execution, to be judged and recorded in order.
 
     `head` starts the execution. `keys` are claimed in the same transaction. `delivery_id` is the row
-    that this request carries out and deletes.
+    that this request carries out and deletes; without the row nothing is judged and there are no verdicts.
     """
 
     execution_id: int
@@ -47,6 +51,14 @@ class Request:
     head: NewHead | None = None
     keys: tuple[Key, ...] = ()
     delivery_id: int | None = None
+
+    @property
+    def payload_bytes(self) -> int:
+        """How large the payloads are together, as JSON; 0 when they are none, as the append will find."""
+        try:
+            return len(orjson.dumps([event.payload for event in self.events]))
+        except TypeError:
+            return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,14 @@ class Outcome:
     def is_unknown(self) -> bool:
         """Whether there is no such execution."""
         return any(admission.code == UNKNOWN_EXECUTION for admission in self.verdicts)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether an event was rejected, but not as a repeat of one that is recorded."""
+        return any(
+            admission.verdict is Verdict.REJECTED and admission.code != CONFLICT
+            for admission in self.verdicts
+        )
 
     def count(self, verdict: Verdict) -> int:
         """How many events of the request got this verdict."""

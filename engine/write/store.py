@@ -8,18 +8,16 @@ from operator import attrgetter
 import asyncpg
 import orjson
 
-from engine.domain import messages
 from engine.domain.effects import CloseCommand, Deliver, DropTimer, IssueCommand, SetTimer
-from engine.domain.events import RecordedEvent, to_json
+from engine.domain.events import RecordedEvent
 from engine.domain.ids import shard_of
+from engine.domain.messages import Draft, encode
 from engine.domain.subjects import event_subject
 from engine.write.requests import Committed, Delivery
 from engine.write.stream import Stream
 from sql import queries
 
 SQL = queries.load("append")
-
-MESSAGE_BYTES = 512 * 1024
 
 EventRow = tuple[object, ...]
 
@@ -119,46 +117,33 @@ async def _write_outbox(
 
 
 def _outbox_rows(stream: Stream, payloads: list[bytes]) -> Iterable[EventRow]:
-    execution_id = stream.execution_id
-    for events, message in split(stream, payloads):
+    state = stream.state
+    shard, subject = shard_of(state.execution_id), event_subject(state.execution_id)
+    for draft in drafts(stream.progress.events, payloads):
+        span, newest = draft.span, draft.events[-1]
         yield (
-            shard_of(execution_id),
-            execution_id,
-            events[0].version,
-            events[-1].version,
-            events[-1].event_id,
-            event_subject(execution_id),
-            message.decode(),
-            events[-1].traceparent,
+            shard,
+            span.execution_id,
+            span.first_version,
+            span.last_version,
+            newest.event_id,
+            subject,
+            draft.body(state.definition_hash, state.path).decode(),
+            newest.traceparent,
         )
 
 
-def split(stream: Stream, payloads: list[bytes]) -> Iterable[tuple[list[RecordedEvent], bytes]]:
-    """The stream's new events as messages of at most 512 KiB, or one event where that is larger."""
-    chunk: list[tuple[RecordedEvent, bytes]] = []
-    size = 0
-    for event, payload in zip(stream.progress.events, payloads, strict=True):
-        if chunk and size + len(payload) > MESSAGE_BYTES:
-            yield _message(stream, chunk)
-            chunk, size = [], 0
-        chunk.append((event, payload))
-        size += len(payload)
-    if chunk:
-        yield _message(stream, chunk)
-
-
-def _message(
-    stream: Stream, chunk: Sequence[tuple[RecordedEvent, bytes]]
-) -> tuple[list[RecordedEvent], bytes]:
-    state = stream.state
-    events = [event for event, _ in chunk]
-    body = messages.body(
-        messages.Span(state.execution_id, events[0].version, events[-1].version),
-        state.definition_hash,
-        state.path,
-        (to_json(event) | {"payload": orjson.Fragment(payload)} for event, payload in chunk),
-    )
-    return events, body
+def drafts(events: Iterable[RecordedEvent], payloads: Iterable[bytes]) -> Iterable[Draft]:
+    """New events of an execution as messages of at most 512 KiB, or one event where that is larger."""
+    draft = Draft()
+    for event, payload in zip(events, payloads, strict=True):
+        encoded = encode(event, payload)
+        if not draft.takes(encoded):
+            yield draft
+            draft = Draft()
+        draft.add(event, encoded)
+    if draft.events:
+        yield draft
 
 
 async def _write_effects(

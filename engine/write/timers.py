@@ -30,11 +30,19 @@ async def overdue(connection: asyncpg.Connection, after: int, limit: int) -> tup
     return passed, rows[-1]["execution_id"] if len(rows) == limit else None
 
 
+async def postpone(connection: asyncpg.Connection, request: Request, seconds: float) -> None:
+    """Let a timer that is still due wait behind the others; when it may fire is for the log to say."""
+    await connection.execute(SQL.postpone, request.execution_id, _key(request), seconds)
+
+
 async def forget(connection: asyncpg.Connection, request: Request) -> None:
     """Drop the timer of an execution that does not exist."""
+    await connection.execute(SQL.forget, request.execution_id, _key(request))
+
+
+def _key(request: Request) -> str:
     payload = request.events[0].payload
-    key = payload["timer"] if isinstance(payload, dict) else ""
-    await connection.execute(SQL.forget, request.execution_id, key)
+    return str(payload["timer"]) if isinstance(payload, dict) else ""
 
 
 def _fired(row: asyncpg.Record, key: str, due_at: object) -> Request:

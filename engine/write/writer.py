@@ -10,14 +10,25 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from engine.errors import Busy, Invalid, PlaylogError, Unavailable, UnknownOutcome, from_sqlstate
+from engine.errors import (
+    Busy,
+    Invalid,
+    Misconfigured,
+    PlaylogError,
+    Unavailable,
+    UnknownOutcome,
+    from_sqlstate,
+)
 from engine.write.append import Context, append
 from engine.write.requests import Committed, Outcome, Request
 
 GROUP_REQUESTS = 256
 GROUP_EVENTS = 5_000
+GROUP_BYTES = 4 * 1024 * 1024
 QUEUE_REQUESTS = 10_000
 RETRY_AFTER_SECONDS = 1
+TIMEOUTS_IN_A_ROW = GROUP_REQUESTS.bit_length()
+"""So many halvings find the one request that takes too long; more time-outs mean that all of them do."""
 
 Connect = Callable[[], Awaitable[asyncpg.Connection]]
 Announce = Callable[[Committed], None]
@@ -27,6 +38,7 @@ LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
@@ -36,10 +48,44 @@ TRANSIENT_CLASSES = frozenset({"08", "40", "53", "55", "57"})
 
 @dataclass(slots=True)
 class Ticket:
-    """A queued request and the future its caller waits on."""
+    """A queued request, the future its caller waits on, and the bytes of its payloads."""
 
     request: Request
     answer: asyncio.Future[Outcome]
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = self.request.payload_bytes
+
+    @property
+    def keys(self) -> set[tuple[str, str]]:
+        """The keys it claims: no two tickets of a group may have the same."""
+        return {(key.scope, key.key) for key in self.request.keys}
+
+
+@dataclass(slots=True)
+class Group:
+    """Tickets for one transaction, within the limits on requests, events, and bytes of payloads."""
+
+    tickets: list[Ticket] = field(default_factory=list)
+    keys: set[tuple[str, str]] = field(default_factory=set)
+    events: int = 0
+    size: int = 0
+
+    def has_room(self, ticket: Ticket) -> bool:
+        """Whether the group stays within its limits; the first ticket always fits."""
+        return not self.tickets or (
+            len(self.tickets) < GROUP_REQUESTS
+            and self.events + len(ticket.request.events) <= GROUP_EVENTS
+            and self.size + ticket.size <= GROUP_BYTES
+        )
+
+    def add(self, ticket: Ticket) -> None:
+        """Take a ticket."""
+        self.tickets.append(ticket)
+        self.keys |= ticket.keys
+        self.events += len(ticket.request.events)
+        self.size += ticket.size
 
 
 @dataclass(slots=True)
@@ -55,6 +101,7 @@ class Writer:
     queue: deque[Ticket] = field(default_factory=deque)
     filled: asyncio.Event = field(default_factory=asyncio.Event)
     connection: asyncpg.Connection | None = None
+    timeouts: int = 0
 
     def put(self, ticket: Ticket) -> None:
         """Queue a request; raises `Busy` when the bounded queue is full."""
@@ -78,23 +125,18 @@ class Writer:
             await self._drop_connection()
 
     def _take(self) -> list[Ticket]:
-        taken: list[Ticket] = []
+        group = Group()
         postponed: list[Ticket] = []
-        events = 0
-        keys: set[tuple[str, str]] = set()
-        while self.queue and len(taken) < GROUP_REQUESTS and events < GROUP_EVENTS:
+        while self.queue and group.has_room(self.queue[0]):
             ticket = self.queue.popleft()
             if ticket.answer.done():
                 continue
-            pairs = {(key.scope, key.key) for key in ticket.request.keys}
-            if pairs & keys:
+            if ticket.keys & group.keys:
                 postponed.append(ticket)
-                continue
-            keys |= pairs
-            events += len(ticket.request.events)
-            taken.append(ticket)
+            else:
+                group.add(ticket)
         self.queue.extendleft(reversed(postponed))
-        return taken
+        return group.tickets
 
     async def _serve(self, tickets: Sequence[Ticket]) -> None:
         try:
@@ -104,16 +146,19 @@ class Writer:
             raise
         except (Unavailable, UnknownOutcome) as error:
             _fail(tickets, error)
+        except TimeoutError:
+            self.timeouts += 1
+            slow = UnknownOutcome(retry_after=RETRY_AFTER_SECONDS)
+            await self._bisect(tickets, slow, alone=self.timeouts <= TIMEOUTS_IN_A_ROW)
         except asyncpg.PostgresError as error:
             transient = (error.sqlstate or "")[:2] in TRANSIENT_CLASSES
             await self._bisect(tickets, _mapped(error), alone=not transient)
         except Exception as error:  # noqa: BLE001  # one bad request must not take the others along
             await self._bisect(tickets, error, alone=True)
         else:
+            self.timeouts = 0
             self._announce(committed)
-            for ticket, outcome in zip(tickets, outcomes, strict=True):
-                if not ticket.answer.done():
-                    ticket.answer.set_result(outcome)
+            _answer(tickets, outcomes)
 
     def _announce(self, committed: Committed) -> None:
         try:
@@ -132,12 +177,17 @@ class Writer:
         await self._serve(tickets[middle:])
 
     async def _append_twice(self, tickets: Sequence[Ticket]) -> tuple[list[Outcome], Committed]:
-        """Append; after a lost connection once more with the same ids, for the commit may have happened."""
+        """Append; after a lost connection once more with the same ids, for the commit may have happened.
+
+        Raises `TimeoutError` when several requests took too long together.
+        """
         requests = [ticket.request for ticket in tickets]
         try:
             return await append(await self._connected(), requests, self.context)
-        except LOST:
+        except LOST as lost:
             await self._drop_connection()
+            if isinstance(lost, TimeoutError) and len(tickets) > 1:
+                raise
         except RACED:
             pass
         except asyncpg.UniqueViolationError as raced:
@@ -151,7 +201,11 @@ class Writer:
 
     async def _connected(self) -> asyncpg.Connection:
         if self.connection is None or self.connection.is_closed():
-            self.connection = await self.connect()
+            try:
+                self.connection = await self.connect()
+            except Misconfigured as error:
+                # The process did start with these settings: what is wrong now can be put right again.
+                raise Unavailable(code="database_away", retry_after=RETRY_AFTER_SECONDS) from error
         return self.connection
 
     async def _drop_connection(self) -> None:
@@ -169,6 +223,12 @@ def _mapped(error: asyncpg.PostgresError) -> PlaylogError:
     if isinstance(error, asyncpg.CheckViolationError) and constraint is None:
         return Invalid("no partition of the log takes this execution_id", code="id_out_of_range")
     return from_sqlstate(error.sqlstate, constraint)
+
+
+def _answer(tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
+    for ticket, outcome in zip(tickets, outcomes, strict=True):
+        if not ticket.answer.done():
+            ticket.answer.set_result(outcome)
 
 
 def _fail(tickets: Sequence[Ticket] | deque[Ticket], error: Exception) -> None:

@@ -74,14 +74,17 @@ create table playlog.execution (
     priority smallint not null default 0,
     deadline timestamptz,
     ended_at timestamptz,
+    quiet_since timestamptz generated always as (case when ended_at is not null then recorded_at end) stored,
     constraint execution_pk primary key (execution_id),
     constraint execution_version_not_negative check (version >= 0),
     constraint execution_definition_hash_length check (octet_length(definition_hash) = 32)
 ) with (fillfactor = 70);
 comment on table playlog.execution is
     'the head of each stream, locked by every append; a head without a definition is foreign';
+comment on column playlog.execution.quiet_since is
+    'the last recorded_at of an ended execution; null while it is live, which keeps updates of live heads heap-only';
 create index execution_live on playlog.execution (execution_id) where ended_at is null;
-create index execution_ended on playlog.execution (ended_at) where ended_at is not null;
+create index execution_quiet on playlog.execution (quiet_since) where quiet_since is not null;
 
 create table playlog.payload (
     execution_id bigint not null,
@@ -131,19 +134,19 @@ comment on function playlog.add_partition is
 do $$
 declare
     parent text;
-    month timestamptz;
+    -- Without a time zone: adding a month must not depend on the database's.
+    month timestamp := date_trunc('month', clock_timestamp() at time zone 'UTC');
 begin
     foreach parent in array array['event', 'payload', 'step_log'] loop
-        month := date_trunc('month', clock_timestamp(), 'UTC');
         execute format(
             'create table playlog.%I partition of playlog.%I for values from (minvalue) to (%s)',
-            parent || '_low', parent, playlog.first_id_at(month));
+            parent || '_low', parent, playlog.first_id_at(month at time zone 'UTC'));
         for ahead in 0..2 loop
             perform playlog.add_partition(
                 parent,
-                to_char((month + make_interval(months => ahead)) at time zone 'UTC', 'YYYYMM'),
-                playlog.first_id_at(month + make_interval(months => ahead)),
-                playlog.first_id_at(month + make_interval(months => ahead + 1)));
+                to_char(month + make_interval(months => ahead), 'YYYYMM'),
+                playlog.first_id_at((month + make_interval(months => ahead)) at time zone 'UTC'),
+                playlog.first_id_at((month + make_interval(months => ahead + 1)) at time zone 'UTC'));
         end loop;
     end loop;
 end

@@ -25,4 +25,5 @@ create table playlog.snapshot (
 comment on column playlog.snapshot.output_version is 'version of the event that carries the execution''s output';
 create index snapshot_status on playlog.snapshot (status, execution_id desc);
 create index snapshot_path on playlog.snapshot (path, execution_id desc);
+create index snapshot_fold on playlog.snapshot (fold_version);
 create index snapshot_parent on playlog.snapshot (parent_id) where parent_id is not null;

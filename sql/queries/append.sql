@@ -126,6 +126,13 @@ select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::json[])
 on conflict (target_execution_id, event_id) do nothing
 returning delivery_id, target_execution_id, kind, event_id, payload
 
+-- name: lock_deliveries
+-- Which of these deliveries nobody has carried out yet; whoever else tries waits for this append's end.
+select delivery_id from playlog.delivery
+where delivery_id = any($1::bigint[])
+order by delivery_id
+for update
+
 -- name: drop_deliveries
 -- Deliveries that this append carried out.
 delete from playlog.delivery where delivery_id = any($1::bigint[])

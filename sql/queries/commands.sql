@@ -22,7 +22,8 @@ returning c.command_id, c.execution_id, c.step, c.item, c.attempt, c.tool, c.inp
     c.leased_until, c.deadline, c.timeout_seconds, c.traceparent, c.priority, c.available_at
 
 -- name: extend
--- Extend leases that are still held, never beyond the attempt's deadline; long attempts announce their claim once.
+-- Extend leases that are still held, never beyond the attempt's deadline; a long attempt whose claim is not
+-- announced yet has its first beat.
 with quick as materialized (
     select set_config('synchronous_commit', 'off', true) as setting
 ), held as materialized (
@@ -35,12 +36,28 @@ with quick as materialized (
     for update of c
 )
 update playlog.command c
-set leased_until = least(clock_timestamp() + make_interval(secs => $3), c.deadline),
-    announced_at = case when held.first_beat then clock_timestamp() else c.announced_at end
+set leased_until = least(clock_timestamp() + make_interval(secs => $3), c.deadline)
 from held
 where c.command_id = held.command_id
-returning c.command_id, c.execution_id, c.step, c.item, c.attempt, c.worker_id, c.claimed_at,
+returning c.command_id, c.execution_id, c.step, c.item, c.attempt, c.lease_token, c.worker_id, c.claimed_at,
     held.first_beat
+
+-- name: announced
+-- The claims of these attempts are in the log: later beats need not record them.
+with quick as materialized (
+    select set_config('synchronous_commit', 'off', true) as setting
+), held as materialized (
+    select c.command_id
+    from quick, unnest($1::bigint[], $2::bigint[]) as h (command_id, lease_token)
+    join playlog.command c on c.command_id = h.command_id and c.lease_token = h.lease_token
+    where c.state = 'claimed'
+    order by c.command_id
+    for update of c
+)
+update playlog.command c
+set announced_at = clock_timestamp()
+from held
+where c.command_id = held.command_id
 
 -- name: states
 -- How these commands stand, for leases that could not be extended.
@@ -48,11 +65,19 @@ select command_id, state, lease_token from playlog.command where command_id = an
 
 -- name: release
 -- Hand commands back unfinished: claimable again at once, the old lease is void.
+with held as materialized (
+    select c.command_id
+    from unnest($1::bigint[], $2::bigint[]) as h (command_id, lease_token)
+    join playlog.command c on c.command_id = h.command_id and c.lease_token = h.lease_token
+    where c.state = 'claimed'
+    order by c.command_id
+    for update of c
+)
 update playlog.command c
 set state = 'pending', lease_token = null, leased_until = null, deadline = null, worker_id = null,
     claimed_at = null, announced_at = null
-from unnest($1::bigint[], $2::bigint[]) as r (command_id, lease_token)
-where c.command_id = r.command_id and c.lease_token = r.lease_token and c.state = 'claimed'
+from held
+where c.command_id = held.command_id
 returning c.command_id, c.pool
 
 -- name: seconds_to_next
@@ -72,6 +97,11 @@ from playlog.command
 where state = 'claimed' and leased_until < clock_timestamp()
 order by leased_until
 limit $1
+
+-- name: postpone
+-- A lease that has run out and was not expired waits for some seconds, behind those that run out by then.
+update playlog.command set leased_until = clock_timestamp() + make_interval(secs => $2)
+where command_id = $1 and state = 'claimed' and leased_until < clock_timestamp()
 
 -- name: pending_counts
 -- Per pool: claimable now, in flight, and the age of the oldest claimable one.

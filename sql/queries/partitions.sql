@@ -6,12 +6,16 @@ join pg_class c on c.oid = i.inhrelid
 where i.inhparent = to_regclass('playlog.' || $1)
 
 -- name: months
--- The current month and so many after it: the name and the bounds of its partition.
-select to_char(month at time zone 'UTC', 'YYYYMM') as suffix,
-    playlog.first_id_at(month) as low,
-    playlog.first_id_at(month + interval '1 month') as high
+-- The month of a moment, by default now, and so many after it: the name and the bounds of its partition.
+-- Months are counted without a time zone, as the sum of a timestamptz and a month depends on the session's.
+select to_char(month, 'YYYYMM') as suffix,
+    playlog.first_id_at(month at time zone 'UTC') as low,
+    playlog.first_id_at((month + interval '1 month') at time zone 'UTC') as high
 from generate_series(0, $1::integer) as ahead,
-    lateral (select date_trunc('month', clock_timestamp(), 'UTC') + make_interval(months => ahead) as month) as m
+    lateral (
+        select date_trunc('month', coalesce($2::timestamptz, clock_timestamp()) at time zone 'UTC')
+            + make_interval(months => ahead) as month
+    ) as m
 order by ahead
 
 -- name: add

@@ -28,5 +28,6 @@ select count(*) from playlog.idempotency
 where created_at < clock_timestamp() - make_interval(days => $1) and scope <> 'key'
 
 -- name: floor
--- Identifiers below this are gone for good.
-select floor_id from playlog.retention where name = 'floor'
+-- Identifiers below this are gone for good, 0 for none; and the time, from the clock that gives ids out.
+select coalesce(min(floor_id), 0) as floor_id, clock_timestamp() as moment
+from playlog.retention where name = 'floor'

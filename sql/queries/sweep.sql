@@ -1,15 +1,14 @@
 -- name: begin_pass
--- The place of a background pass, unless another process is at it.
+-- The place of a background pass.
 select cursor_id, finished_at, clock_timestamp() as moment
 from playlog.background_pass
 where name = $1
-for update skip locked
 
 -- name: save_pass
--- Where the pass goes on; a finished_at that is not given stays.
+-- Where a pass goes on, unless another process has moved it on from where it was.
 update playlog.background_pass
-set cursor_id = $2, finished_at = coalesce($3, finished_at)
-where name = $1
+set cursor_id = $4, finished_at = $5
+where name = $1 and cursor_id = $2 and finished_at = $3
 
 -- name: live
 -- A page of live heads after an id, each with whether its snapshot lacks something older than some seconds.
@@ -23,13 +22,18 @@ order by e.execution_id
 limit $2
 
 -- name: ended
--- A page of heads that ended after a place in time, each with whether its snapshot lacks something.
-select e.execution_id, e.ended_at, e.version > coalesce(s.version, 0) as is_behind
+-- A page of ended heads that recorded their last event after a place in time, each with whether its snapshot
+-- lacks something.
+select e.execution_id, e.quiet_since, e.version > coalesce(s.version, 0) as is_behind
 from playlog.execution e
 left join playlog.snapshot s on s.execution_id = e.execution_id
-where e.ended_at is not null and (e.ended_at, e.execution_id) > ($1, $2)
-order by e.ended_at, e.execution_id
+where e.quiet_since is not null and (e.quiet_since, e.execution_id) > ($1, $2)
+order by e.quiet_since, e.execution_id
 limit $3
+
+-- name: old_fold
+-- Whether there is a snapshot that an older fold made.
+select exists (select from playlog.snapshot where fold_version < $1)
 
 -- name: refold
 -- A page of snapshots after an id, each with whether an older fold made it.

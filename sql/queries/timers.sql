@@ -13,6 +13,11 @@ where ended_at is null and execution_id > $1
 order by execution_id
 limit $2
 
+-- name: postpone
+-- A timer that is due and did not fire waits for some seconds, behind those that are due by then.
+update playlog.timer set due_at = clock_timestamp() + make_interval(secs => $3)
+where execution_id = $1 and timer_key = $2 and due_at <= clock_timestamp()
+
 -- name: forget
 -- A timer of an execution that does not exist.
 delete from playlog.timer where execution_id = $1 and timer_key = $2

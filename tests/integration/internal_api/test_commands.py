@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from tests.support.eventually import eventually
 from tests.support.internal_api import Client, result, serving
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ steps:
   - {name: b, tool: noop}
 """
 RETRY = "{playbook: t/r, steps: [{name: a, tool: noop, retry: {max_attempts: 2, delay: 300ms, jitter: 0}}]}"
+POOL_SIZE = 5
+LOCK_WAITS = """
+select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+"""
 CANCELLED = "update playlog.command set state = 'closed', closed_at = clock_timestamp()"
 
 
@@ -182,6 +187,32 @@ async def test_a_heartbeat_extends_and_makes_the_worker_known(client: Client) ->
     assert [(row["runtime_id"], row["slots"]) for row in workers["workers"]] == [("w1", 20)]
 
 
+async def test_heartbeats_hold_no_connection_while_the_log_takes_their_claims(client: Client) -> None:
+    await client.engine.register(TWO)
+    started = [await client.start("t/two") for _ in range(POOL_SIZE)]
+    leases = [
+        {name: command[name] for name in ("command_id", "lease_token")}
+        for command in await client.claim(limit=POOL_SIZE)
+    ]
+    connection = client.engine.connection
+    await connection.execute("update playlog.command set claimed_at = claimed_at - interval '1 min'")
+
+    async def beats_are_held_up() -> None:
+        assert await connection.fetchval(LOCK_WAITS) > 0
+
+    async with connection.transaction():
+        await connection.execute("select 1 from playlog.execution for update")
+        beats = [
+            asyncio.create_task(client.post("/commands/heartbeat", {"worker_id": "w1", "commands": [lease]}))
+            for lease in leases
+        ]
+        await eventually(beats_are_held_up)
+        assert (await client.get("/commands/pending-count")).status == 200
+    assert [(await beat).body["extended"] for beat in beats] == [[lease["command_id"]] for lease in leases]
+    for execution_id in started:
+        assert (await client.engine.types(execution_id)).count("command.claimed") == 1
+
+
 async def test_a_released_command_goes_to_a_waiter_at_once(client: Client) -> None:
     await client.engine.register(TWO)
     await client.start("t/two")
@@ -222,7 +253,6 @@ async def test_lines_of_tools_are_stored_once(client: Client) -> None:
 
 async def until_waiting(client: Client, count: int = 1) -> None:
     """The claims are known to the bell, and their first look is over."""
-    from tests.support.eventually import eventually  # noqa: PLC0415
 
     def check() -> None:
         queue = client.api.bell._queues.get("default")

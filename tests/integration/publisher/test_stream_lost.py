@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from engine.domain.events import NewEvent
+from engine.domain.messages import MESSAGE_BYTES
 from engine.errors import PlaylogError
 from engine.write import shards
-from publisher import refill
+from engine.write.append import Context, append
+from engine.write.requests import Request
+from publisher import refill, sending
 from publisher.role import Publisher
 from tests.support import outbox, servers
 from tests.support.servers import Connection
@@ -114,6 +118,46 @@ async def test_a_refill_holds_the_same_events_as_the_append_wrote(
         await _step_through(publisher)
     after = await outbox.stream_content(nats_url)
     assert before[0].data in {message.data for message in after}
+
+
+async def test_a_refill_that_runs_out_of_time_goes_on_with_what_was_not_tried(
+    connection: Connection, database_url: str, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = outbox.publisher_settings(database_url, nats_url)
+    async with outbox.a_publisher(settings) as publisher:
+        await outbox.record(connection, IDS, events=1)
+        await outbox.record(connection, IDS[:1], events=1, tag="x" * 10_000)
+        await outbox.drain(publisher)
+    await servers.delete_streams(nats_url)
+    async with outbox.a_publisher(settings) as publisher:
+        assert await publisher.step() == 0
+        with monkeypatch.context() as patched:
+            patched.setattr(sending, "_START_SECONDS", -1)
+            patched.setattr(sending, "MOST_BYTES", 5_000)
+            with pytest.raises(PlaylogError, match="too slowly"):
+                await publisher.step()
+        await _step_through(publisher)
+    assert outbox.gaps(await outbox.stream_content(nats_url), dict.fromkeys(IDS, 1) | {IDS[0]: 2}) == []
+
+
+async def test_a_refill_makes_messages_that_nats_takes_however_large_what_is_not_payload_is(
+    connection: Connection, database_url: str, nats_url: str
+) -> None:
+    settings = outbox.publisher_settings(database_url, nats_url)
+    events = tuple(
+        NewEvent(event_type="x", status="RUNNING", event_id=number, meta={"about": "x" * 5_000})
+        for number in range(1, 301)
+    )
+    await connection.execute(outbox.HEADS, [5])
+    await append(connection, [Request(execution_id=5, events=events)], Context())
+    async with outbox.a_publisher(settings) as publisher:
+        await outbox.drain(publisher)
+    await servers.delete_streams(nats_url)
+    async with outbox.a_publisher(settings) as publisher:
+        await _step_through(publisher)
+    stored = await outbox.stream_content(nats_url)
+    assert max(len(message.data) for message in stored) <= MESSAGE_BYTES
+    assert outbox.gaps(stored, {5: 300}) == []
 
 
 async def _step_through(publisher: Publisher) -> None:

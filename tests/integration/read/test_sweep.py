@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from engine.read import playbooks, stats, sweep
 from engine.read.projection import advance
-from tests.support.engine import Engine
+from engine.write.executions import cancel
+from tests.support.engine import Engine, result_of
 from tests.support.projecting import FOREIGN, append_foreign, foreign, play_some
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import asyncpg
+
+
+async def one_page(
+    engine: Engine, find: Callable[[asyncpg.Connection], Awaitable[sweep.Swept]]
+) -> sweep.Swept:
+    """A page that is kept as healed."""
+    swept = await find(engine.connection)
+    await sweep.keep(engine.connection, swept)
+    return swept
 
 
 async def test_live_heads_without_a_current_snapshot_are_found(engine: Engine) -> None:
@@ -25,7 +42,11 @@ async def test_a_pass_goes_on_where_it_stopped(engine: Engine) -> None:
     connection = engine.connection
     for number in range(5):
         await append_foreign(connection, FOREIGN + number, foreign("node.started", 1))
-    pages = [await sweep.sweep_live(connection, limit=2, settled_seconds=0) for _ in range(4)]
+
+    def two(connection: asyncpg.Connection) -> Awaitable[sweep.Swept]:
+        return sweep.sweep_live(connection, limit=2, settled_seconds=0)
+
+    pages = [await one_page(engine, two) for _ in range(4)]
     assert [page.execution_ids for page in pages] == [
         [FOREIGN, FOREIGN + 1],
         [FOREIGN + 2, FOREIGN + 3],
@@ -38,29 +59,87 @@ async def test_a_pass_goes_on_where_it_stopped(engine: Engine) -> None:
 async def test_ended_heads_are_found_once_the_pass_comes_by(engine: Engine) -> None:
     connection = engine.connection
     complete, failed, _ = await play_some(engine)
-    first = await sweep.sweep_ended(connection, limit=1)
-    second = await sweep.sweep_ended(connection, limit=1)
-    third = await sweep.sweep_ended(connection, limit=1)
+
+    def one(connection: asyncpg.Connection) -> Awaitable[sweep.Swept]:
+        return sweep.sweep_ended(connection, limit=1)
+
+    first, second, third = [await one_page(engine, one) for _ in range(3)]
     assert {*first.execution_ids, *second.execution_ids} == {complete, failed}
     assert (third.execution_ids, first.more, third.more) == ([], True, False)
     await advance(connection, [complete])
     assert (await sweep.sweep_ended(connection)).execution_ids == [failed]
-    # What ended more than a minute before the last pass is settled.
-    await connection.execute("update playlog.execution set ended_at = ended_at - interval '2 minutes'")
+    # What recorded its last event more than a minute before the last pass is settled.
+    await connection.execute("update playlog.execution set recorded_at = recorded_at - interval '2 minutes'")
     assert (await sweep.sweep_ended(connection)).execution_ids == []
 
 
-async def test_a_pass_that_another_process_is_at_is_left_to_it(engine: Engine) -> None:
+async def test_what_is_recorded_after_the_end_is_found(engine: Engine) -> None:
+    connection = engine.connection
+    await engine.register("{playbook: t/one, steps: [{name: a, tool: noop}]}")
+    execution_id = await engine.start("t/one")
+    (command,) = await engine.claim()
+    await cancel(engine.appender, execution_id)
+    await advance(connection, (await one_page(engine, sweep.sweep_ended)).execution_ids)
+    # The pass has come a long way since the end.
+    await connection.execute(
+        "update playlog.background_pass set finished_at = now() where name = 'sweep_ended'"
+    )
+    await connection.execute(
+        "update playlog.execution set ended_at = ended_at - interval '1 hour',"
+        " recorded_at = recorded_at - interval '1 hour'"
+    )
+    assert (await sweep.sweep_ended(connection)).execution_ids == []
+    await engine.settle(result_of(command, 1))
+    assert (await engine.types(execution_id))[-1] == "command.late"
+    assert (await sweep.sweep_ended(connection)).execution_ids == [execution_id]
+
+
+async def test_updates_of_live_heads_stay_heap_only(engine: Engine) -> None:
+    connection = engine.connection
+    _, _, waiting = await play_some(engine)
+    before = await updates(connection)
+    for _ in range(10):
+        await append_foreign(connection, FOREIGN, foreign("node.started", 1))
+        await connection.execute(
+            "update playlog.execution set version = version + 1, recorded_at = now() where execution_id = $1",
+            waiting,
+        )
+    after = await updates(connection)
+    assert after[0] - before[0] == after[1] - before[1] >= 10
+
+
+async def updates(connection: asyncpg.Connection) -> tuple[int, int]:
+    await connection.execute("select pg_stat_force_next_flush()")
+    (row,) = await connection.fetch(
+        "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'execution'"
+    )
+    return row[0], row[1]
+
+
+async def test_a_page_that_was_not_healed_comes_again(engine: Engine) -> None:
+    ids = await play_some(engine)
     await append_foreign(engine.connection, FOREIGN, foreign("node.started", 1))
-    await engine.connection.execute("begin")
-    await engine.connection.execute("select * from playlog.background_pass for update")
-    rival = await engine.appender._writers[0].connect()
-    try:
-        for passing in (sweep.sweep_live, sweep.sweep_ended, sweep.refold):
-            assert await passing(rival) == sweep.Swept()
-    finally:
-        await rival.close()
-        await engine.connection.execute("rollback")
+    await advance(engine.connection, ids)
+    await engine.connection.execute("update playlog.snapshot set fold_version = 0")
+    await engine.connection.execute("update playlog.execution set version = version + 1")
+    for find in (sweep.sweep_ended, sweep.refold):
+        found = await find(engine.connection, limit=2)
+        assert found.execution_ids
+        assert await find(engine.connection, limit=2) == found
+        await sweep.keep(engine.connection, found)
+        assert await find(engine.connection, limit=2) != found
+
+
+async def test_of_two_processes_at_the_same_page_one_moves_the_pass_on(engine: Engine) -> None:
+    connection = engine.connection
+    for number in range(4):
+        await append_foreign(connection, FOREIGN + number, foreign("node.started", 1))
+    slow = await sweep.sweep_live(connection, limit=1, settled_seconds=0)
+    for _ in range(2):
+        await sweep.keep(connection, await sweep.sweep_live(connection, limit=1, settled_seconds=0))
+    await sweep.keep(connection, slow)
+    found = await sweep.sweep_live(connection, limit=1, settled_seconds=0)
+    assert found.execution_ids == [FOREIGN + 2]
 
 
 async def test_snapshots_of_older_folds_are_found(engine: Engine) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncpg
+import pytest
 
 from engine.read import executions as reading
+from engine.read.sweep import Swept
 from engine.write.executions import cancel, signal
 from scheduler.due import LONGEST_REST, DueRole
-from scheduler.sweep import DeadlineRole, sweeps
+from scheduler.sweep import SWEEP_SECONDS, DeadlineRole, SweepRole, sweeps
 from scheduler.upkeep import PartitionRole
 from tests.support.engine import Engine
 
@@ -102,6 +104,35 @@ async def test_the_sweep_heals_what_no_message_ever_told(engine: Engine, pool: a
     found = await reading.get(engine.connection, execution_id)
     assert found is not None
     assert found.document["status"] == "completed"
+
+
+async def test_a_page_whose_healing_fails_comes_again(engine: Engine, pool: asyncpg.Pool) -> None:
+    await engine.register(ONE)
+    execution_id = await engine.start("t/one")
+    await engine.work()
+    seen: list[int] = []
+
+    def healed(execution_id: int, _: int) -> None:
+        seen.append(execution_id)
+        raise RuntimeError("the process stops here")
+
+    (role,) = [role for role in sweeps(pool, healed) if role.name == "sweep_ended"]
+    place = "select cursor_id, finished_at from playlog.background_pass where name = 'sweep_ended'"
+    before = await engine.connection.fetchrow(place)
+    with pytest.raises(RuntimeError):
+        await role.step()
+    assert seen == [execution_id]
+    assert await engine.connection.fetchrow(place) == before
+    assert await role.step() == SWEEP_SECONDS
+    assert await engine.connection.fetchrow(place) != before
+
+
+async def test_a_pass_rests_between_its_pages(pool: asyncpg.Pool) -> None:
+    async def one_page(_: object) -> Swept:
+        return Swept(more=True)
+
+    role = SweepRole("refold", pool, one_page, lambda *_: None, rest=60.0, page_rest=0.1)
+    assert await role.step() == 0.1
 
 
 async def test_partitions_are_made_ahead_once(engine: Engine, pool: asyncpg.Pool) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from engine.errors import NotFound
 from engine.write import deliveries, executions
+from engine.write.append import Context, append
 from engine.write.requests import Delivery
 from tests.support.engine import Engine
+from tests.support.projecting import append_foreign, foreign
 
 CHILD = """
 playbook: t/child
@@ -29,6 +32,17 @@ async def deliver(engine: Engine, *, twice: bool = False) -> None:
         for _ in range(2 if twice else 1):
             await deliveries.carry_out(engine.connection, engine.appender, engine.definitions, batch)
         await deliver(engine, twice=twice)
+
+
+async def taken(engine: Engine) -> Delivery:
+    """The one delivery that the commits since the last call have written."""
+    (delivery,) = [each for committed in engine.committed for each in committed.deliveries]
+    engine.committed.clear()
+    return delivery
+
+
+async def carry_out(engine: Engine, *batch: Delivery) -> deliveries.Carried:
+    return await deliveries.carry_out(engine.connection, engine.appender, engine.definitions, batch)
 
 
 async def both(engine: Engine) -> tuple[int, int]:
@@ -85,6 +99,45 @@ async def test_a_child_whose_playbook_is_missing_fails_the_step_and_says_so(engi
     await deliver(engine)
     state = await engine.state(parent)
     assert state.status == "failed"
+    payload = (await engine.log(parent))[-1].payload
+    assert isinstance(payload, dict)
+    assert payload["error"]["code"] == "child_failed"
+    assert await engine.value("select count(*) from playlog.delivery") == 0
+
+
+async def test_a_start_that_was_carried_out_already_does_not_fail_the_healthy_child(engine: Engine) -> None:
+    await engine.register(CHILD)
+    await engine.register(PARENT)
+    parent = await engine.start("t/parent")
+    start = await taken(engine)
+    await carry_out(engine, start)
+    await engine.connection.execute("update playlog.playbook set paused = true where path = 't/child'")
+    # Somebody slower now finds that the playbook cannot be started.
+    assert await carry_out(engine, start) == deliveries.Carried(done=1)
+    assert (await engine.state(parent)).status == "waiting"
+    assert "child.completed" not in await engine.types(parent)
+
+
+async def test_a_delivery_that_comes_twice_in_one_group_is_carried_out_once(engine: Engine) -> None:
+    await engine.register(CHILD)
+    await engine.register(PARENT)
+    parent = await engine.start("t/parent")
+    start = await taken(engine)
+    started = await deliveries._request(engine.connection, engine.definitions, start)
+    failed = deliveries._never_started(start, NotFound("gone"))
+    _, second = (await append(engine.connection, [started, failed], Context()))[0]
+    assert second.verdicts == []
+    assert await engine.types(parent) == ["execution.started", "child.started"]
+    assert await engine.value("select count(*) from playlog.delivery") == 0
+
+
+async def test_a_child_whose_id_another_system_uses_fails_the_step(engine: Engine) -> None:
+    await engine.register(CHILD)
+    await engine.register(PARENT)
+    parent = await engine.start("t/parent")
+    start = await taken(engine)
+    await append_foreign(engine.connection, start.target, foreign("node.started", 1))
+    assert await carry_out(engine, start) == deliveries.Carried(done=1)
     payload = (await engine.log(parent))[-1].payload
     assert isinstance(payload, dict)
     assert payload["error"]["code"] == "child_failed"

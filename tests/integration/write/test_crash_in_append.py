@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from engine.write.executions import signal
 from engine.write.requests import Committed
 from engine.write.writer import appending
 from tests.support.crashing import Plan, crashing
@@ -73,3 +74,21 @@ async def test_a_connection_that_breaks_at_any_statement_changes_nothing_in_the_
             break
         points += 1
     assert 5 <= points < MOST_STATEMENTS - 1
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the server", "after its answer"])
+async def test_a_signal_without_a_key_is_recorded_once_whatever_breaks(
+    fragile: Engine, plan: Plan, after: object
+) -> None:
+    await fragile.register(TWO)
+    at = execution_id = 0
+    for at in range(1, MOST_STATEMENTS):
+        execution_id = await fragile.start("t/two")
+        plan.arm(at, after=bool(after))
+        await signal(fragile.appender, execution_id, "go", at)
+        assert (await fragile.types(execution_id)).count("signal.received") == 1
+        if not plan.fired:
+            break
+    assert 5 <= at < MOST_STATEMENTS - 1
+    await signal(fragile.appender, execution_id, "go", at)
+    assert (await fragile.types(execution_id)).count("signal.received") == 2
