@@ -17,7 +17,7 @@ from tests.support.eventually import eventually
 
 ONE = "{playbook: t/one, steps: [{name: a, tool: noop}]}"
 BACKDATE = "update playlog.command set claimed_at = claimed_at - interval '20 s'"
-REWRITE = "update playlog.command set priority = priority where command_id = $1"
+EXTENDED = "update playlog.command set leased_until = leased_until + interval '9 s' where command_id = $1"
 WAITING = """
 select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
 """
@@ -111,7 +111,7 @@ async def test_a_release_locks_in_the_order_in_which_a_heartbeat_does(
 ) -> None:
     await started(engine, 2)
     low, high = sorted(await engine.claim(), key=lambda command: command.command_id)
-    await connection.execute(REWRITE, low.command_id)
+    await connection.execute(EXTENDED, low.command_id)
     leases = [Lease(each.command_id, each.lease_token) for each in (high, low)]
     lock = "select 1 from playlog.command where command_id = $1 for update nowait"
 
