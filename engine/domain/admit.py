@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.domain.decision import error
 from engine.domain.effects import EXECUTION_TIMER, CloseCommand, DropTimer, Effect
@@ -57,8 +57,7 @@ class CommandFact:
     worker_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """The verdict on one event; `event` is what to record, `effects` what goes with it."""
 
     verdict: Verdict
@@ -69,6 +68,7 @@ class Admission:
 
 
 UNCHANGED = Admission(Verdict.UNCHANGED)
+DUPLICATE = Admission(Verdict.DUPLICATE)
 
 
 def rejected(code: str, detail: str) -> Admission:
@@ -114,12 +114,11 @@ def _settle(state: Execution, event: NewEvent, command: CommandFact | None) -> A
         return rejected("unknown_command", "this execution never issued such a command")
     if command.lease_token is None or command.lease_token != event.lease_token:
         return rejected("stale_lease", "the lease token does not belong to the command")
-    known = replace(event, step=command.step, attempt=command.attempt, item=command.item)
+    known = event._replace(step=command.step, attempt=command.attempt, item=command.item)
     if event.command_id in state.commands:
-        settled = replace(known, event_id=settled_event_id(event.command_id))
+        settled = known._replace(event_id=settled_event_id(event.command_id))
         return Admission(Verdict.RECORDED, settled, (CloseCommand(event.command_id),))
-    late = replace(
-        known,
+    late = known._replace(
         event_type=EventType.COMMAND_LATE.value,
         status=EVENT_STATUS[EventType.COMMAND_LATE],
         event_id=derive_id("late", event.command_id, command.lease_token),
@@ -171,8 +170,7 @@ def _expire(state: Execution, event: NewEvent, command: CommandFact | None, now:
     timed_out = command.deadline is not None and command.leased_until >= command.deadline
     code, reason = ("timeout", "timeout") if timed_out else ("worker_lost", "lost")
     detail = "the attempt's time limit passed" if timed_out else "its worker stopped extending the lease"
-    expired = replace(
-        event,
+    expired = event._replace(
         event_id=settled_event_id(event.command_id),
         step=command.step,
         attempt=command.attempt,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 MAX_ID = 2**63 - 1
+ID_DIGITS = len(str(MAX_ID))
 SHARDS = 16
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 SEQUENCE_BITS = 22
@@ -39,8 +40,8 @@ def decided_event_id(execution_id: int, version: int) -> int:
 
 def parse_id(value: object) -> int | None:
     """A positive id from an integer or a plain decimal string; None for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MAX_ID)):
+    if isinstance(value, str) and len(value) <= ID_DIGITS and value.isascii() and value.isdigit():
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_ID:
+    if isinstance(value, int) and 0 < value <= MAX_ID and not isinstance(value, bool):
         return value
     return None

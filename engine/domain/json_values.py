@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import marshal
 import math
+import re
 
 import orjson
 
@@ -10,6 +12,10 @@ VALUE_BYTES = 256 * 1024
 VALUE_DEPTH = 64
 LARGEST_INTEGER = 2**64 - 1
 SMALLEST_INTEGER = -(2**63)
+
+_MARSHAL_VERSION = 2
+_NOT_FINITE = re.compile(rb"g.{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)
+"""A float whose exponent is all ones, as `marshal` writes it: little-endian after a `g`."""
 
 
 class Unstorable(ValueError):  # noqa: N818  # named as the fact it reports
@@ -33,10 +39,18 @@ def check_value(value: object) -> None:
         raise Unstorable("bad_type", "the value is not JSON") from None
     if len(encoded) > VALUE_BYTES:
         raise Unstorable("too_large", f"{len(encoded)} bytes, at most {VALUE_BYTES} are allowed")
-    # NaN and infinities are written as null, NUL as an escape; brackets inside texts count as well.
-    suspicious = b"null" in encoded or b"\\u0000" in encoded
-    if suspicious or encoded.count(b"{") + encoded.count(b"[") > VALUE_DEPTH:
+    # NUL is written as an escape, NaN and infinities as null; brackets inside texts count as well.
+    deep = encoded.count(b"{") + encoded.count(b"[") > VALUE_DEPTH
+    if deep or b"\\u0000" in encoded or (b"null" in encoded and _may_be_endless(value)):
         _look_through(value)
+
+
+def _may_be_endless(value: object) -> bool:
+    """Whether NaN or an infinity may be in a shallow value: never a miss, and a tenth of looking through."""
+    try:
+        return _NOT_FINITE.search(marshal.dumps(value, _MARSHAL_VERSION)) is not None
+    except ValueError:
+        return True
 
 
 def _look_through(value: object) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 
-from engine.domain.events import RecordedEvent, iso, to_json
+from engine.domain.events import RecordedEvent, iso, shape
 from engine.domain.subjects import message_id
 
 EVENT_TYPE = "playlog.events.recorded"
@@ -78,9 +78,13 @@ class Draft:
 
 def encode(event: RecordedEvent, payload: bytes) -> bytes:
     """An event as it stands in a message; `payload` is the JSON of its payload."""
-    shown = to_json(event)
-    shown["payload"] = orjson.Fragment(payload)
-    return orjson.dumps(shown)
+    shown = shape(event, orjson.Fragment(payload), _time(event.created_at), _time(event.recorded_at))
+    return orjson.dumps(shown, option=orjson.OPT_UTC_Z)
+
+
+def _time(moment: datetime) -> datetime | str:
+    """What is written as `iso` says: by orjson itself, at a third of the cost, unless it would cut the zeros."""
+    return moment if moment.microsecond and moment.tzinfo is UTC else iso(moment)
 
 
 def body(span: Span, definition_hash: bytes | None, path: str | None, events: Iterable[bytes]) -> bytes:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple, TypeGuard
 
 import orjson
@@ -27,6 +28,8 @@ STEP_CHARACTERS = 256
 WORKER_CHARACTERS = 128
 MOST_ATTEMPTS = 2**31 - 1
 YEARS = range(1970, 3000)
+WORDS_REMEMBERED = 1_000
+"""Producers use few event types and statuses; what is remembered of them is at most so many texts."""
 
 FIELDS = frozenset(
     {
@@ -44,9 +47,10 @@ SYNONYMS = {"SUCCESS": "COMPLETED"}
 _EVENT_TYPE = re.compile(r"(?![^*>]*[*>])[!-~]{1,128}")
 _STATUS = re.compile(r"[A-Z][A-Z0-9_.-]{0,63}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?(?P<zone>[Zz]|[+-]\d\d:\d\d)?", flags=re.ASCII
-)
+_LOCAL = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?"
+_ZONE = r"(?:[Zz]|[+-]\d\d:\d\d)"
+_ZONED = re.compile(_LOCAL + _ZONE, re.ASCII)
+_TIME = re.compile(f"{_LOCAL}{_ZONE}?", re.ASCII)
 
 Raw = dict[str, object]
 
@@ -101,7 +105,7 @@ def normalize(raw: object, place: IdempotentPlace | None = None) -> Normalized:
 
 def required_id(fields: Raw, name: str) -> int:
     """An identifier, as a decimal string or an integer; raises `Unstorable`, also when it is missing."""
-    found = optional_id(fields, name)
+    found = parse_id(fields.get(name)) or optional_id(fields, name)
     if found is None:
         raise Unstorable("bad_id", f"{name} is missing")
     return found
@@ -127,9 +131,14 @@ def _is_beyond(value: object) -> bool:
 
 def event_type_of(value: object) -> str:
     """An event type: 1 to 128 visible ASCII characters without `*` and `>`."""
-    if not isinstance(value, str) or not _EVENT_TYPE.fullmatch(value):
+    if not isinstance(value, str) or not _is_event_type(value):
         raise Unstorable("bad_type", "event_type is 1 to 128 visible ASCII characters without * and >")
     return value
+
+
+@lru_cache(WORDS_REMEMBERED)
+def _is_event_type(value: str) -> bool:
+    return _EVENT_TYPE.fullmatch(value) is not None
 
 
 def status_of(given: object, event_type: str) -> str:
@@ -137,10 +146,16 @@ def status_of(given: object, event_type: str) -> str:
     if given is None or given == "":
         kind = known_type(event_type)
         return _by_suffix(event_type.lower()) if kind is None else EVENT_STATUS[kind]
-    status = given.upper() if isinstance(given, str) else ""
-    if not _STATUS.fullmatch(status):
+    status = _status(given) if isinstance(given, str) else None
+    if status is None:
         raise Unstorable("bad_type", "status is a word of at most 64 letters, digits, dots and dashes")
-    return SYNONYMS.get(status, status)
+    return status
+
+
+@lru_cache(WORDS_REMEMBERED)
+def _status(given: str) -> str | None:
+    status = given.upper()
+    return SYNONYMS.get(status, status) if _STATUS.fullmatch(status) else None
 
 
 def _by_suffix(event_type: str) -> str:
@@ -156,12 +171,12 @@ def time_of(value: object, *, naive: bool) -> datetime | None:
     """
     if value is None or (naive and value == ""):
         return None
-    found = _TIME.fullmatch(value) if isinstance(value, str) else None
-    if found is None or (found["zone"] is None and not naive):
+    if not isinstance(value, str) or not (_TIME if naive else _ZONED).fullmatch(value):
         raise Unstorable("bad_time", "a time is RFC 3339, such as 2026-01-02T03:04:05.678Z")
     try:
-        moment = datetime.fromisoformat(found[0].upper())
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = datetime.fromisoformat(value.upper())
+        if moment.tzinfo is not UTC:
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise Unstorable("bad_time", "there is no such time") from None
     if moment.year not in YEARS:
@@ -276,7 +291,7 @@ def _attempt(fields: Raw) -> int | None:
 
 def _meta(fields: Raw) -> Raw:
     meta = {name: value for name, value in fields.items() if name not in FIELDS}
-    meta |= meta_of(fields)
+    meta.update(meta_of(fields))
     for name in ("actionable", "informative"):
         flag = fields.get(name, True)
         if not isinstance(flag, bool):

@@ -68,5 +68,10 @@ def _step(fields: Raw) -> tuple[str, str | None]:
 
 
 def _meta(fields: Raw, read: Collection[str]) -> Raw:
-    kept = {name: value for name, value in fields.items() if name not in read and value not in (None, "")}
-    return kept | meta_of(fields)
+    kept = {
+        name: value
+        for name, value in fields.items()
+        if name not in read and value is not None and value != ""  # noqa: PLC1901  # only this text is none
+    }
+    kept.update(meta_of(fields))
+    return kept

@@ -1,13 +1,16 @@
 """The append: one transaction that judges, records and decides for a group of requests.
 
-    keys ─▶ heads FOR UPDATE ─▶ deliveries FOR UPDATE ─▶ clock, commands ─▶ states ─▶ probe
+    keys ─▶ heads FOR UPDATE ─▶ deliveries FOR UPDATE ─▶ probe ─▶ states ─▶ clock, commands ─▶ probe
          ─▶ judge, record, decide ─▶ write ─▶ COMMIT
 
 Each execution is decided under its own head's lock. Every statement of a group serves all its requests.
+Requests that only repeat what other systems' executions have recorded are answered by the first probe;
+a group that changes nothing is rolled back, which spares the flush of a COMMIT.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +26,15 @@ from engine.write import load
 from engine.write.cache import Cache, Remembered
 from engine.write.ids import IdBlock
 from engine.write.keys import Pending, claim_keys
+from engine.write.probe import Known, probe_foreign, probe_native
 from engine.write.requests import UNKNOWN_EXECUTION, Committed, Outcome, Request
-from engine.write.store import columns, write
-from engine.write.stream import Stream, ids_to_probe, needs_probe
+from engine.write.store import write
+from engine.write.stream import Stream
 from sql import queries
 
 SQL = queries.load("append")
+
+Heads = Mapping[int, asyncpg.Record]
 
 
 @dataclass(slots=True)
@@ -37,6 +43,10 @@ class Context:
 
     cache: Cache = field(default_factory=Cache)
     ids: IdBlock = field(default_factory=IdBlock)
+
+
+class _NothingToCommit(Exception):  # noqa: N818  # named as the fact it reports
+    """The group has changed nothing: its transaction ends without a COMMIT."""
 
 
 async def append(
@@ -48,34 +58,104 @@ async def append(
     rows nor remembered states.
     """
     outcomes = [Outcome(request.execution_id) for request in requests]
-    async with connection.transaction():
-        pending = await claim_keys(connection, list(zip(requests, outcomes, strict=True)))
-        heads = await _lock_heads(connection, pending)
-        pending = await _still_wanted(connection, pending)
-        moment, facts = await _look(connection, pending)
-        remembered = await load.states(connection, context.cache, heads.values())
-        streams = _streams(pending, heads, remembered)
-        await _supply(connection, streams, context, moment, facts)
-        await _probe(connection, streams)
-        await _decide(connection, streams, context)
-        committed = await write(connection, streams)
-        await _drop_deliveries(connection, pending)
+    streams: list[Stream] = []
+    committed = Committed()
+    with contextlib.suppress(_NothingToCommit):
+        async with connection.transaction():
+            pending = await claim_keys(connection, list(zip(requests, outcomes, strict=True)))
+            heads = await _lock_heads(connection, pending)
+            pending = await _still_wanted(connection, pending)
+            known, pending = await probe_foreign(connection, pending, heads)
+            streams = await _streams(connection, pending, heads, context)
+            await _judge(connection, streams, heads, known, context)
+            await write(connection, streams, committed)
+            dropped = await _drop_deliveries(connection, pending)
+            claimed = any(request.keys for request in requests)
+            if not (dropped or claimed or any(stream.has_changed for stream in streams)):
+                raise _NothingToCommit
     for stream in streams:
-        known = Remembered(stream.state, stream.supply.values, stream.remembered.sizes)
-        context.cache.keep(known, stream.sizes)
+        remembered = Remembered(stream.state, stream.supply.values, stream.remembered.sizes)
+        context.cache.keep(remembered, stream.sizes)
     return outcomes, committed
 
 
-async def _lock_heads(connection: asyncpg.Connection, pending: Pending) -> dict[int, asyncpg.Record]:
+async def _lock_heads(connection: asyncpg.Connection, pending: Pending) -> Heads:
     wanted = {request.execution_id for request, _ in pending}
     rows = await connection.fetch(SQL.lock_heads, list(wanted))
     return {row["execution_id"]: row for row in rows}
 
 
-async def _look(connection: asyncpg.Connection, pending: Pending) -> tuple[datetime, dict[int, CommandFact]]:
+async def _still_wanted(connection: asyncpg.Connection, pending: Pending) -> Pending:
+    """Leave out the deliveries that somebody else has carried out, or that come twice in this group."""
+    wanted = {request.delivery_id for request, _ in pending} - {None}
+    if not wanted:
+        return pending
+    waiting = {row["delivery_id"] for row in await connection.fetch(SQL.lock_deliveries, list(wanted))}
+    kept: Pending = []
+    for request, outcome in pending:
+        if request.delivery_id is None or request.delivery_id in waiting:
+            waiting.discard(request.delivery_id)
+            kept.append((request, outcome))
+    return kept
+
+
+async def _streams(
+    connection: asyncpg.Connection, pending: Pending, heads: Heads, context: Context
+) -> list[Stream]:
+    """One stream an execution, brought up to its head; requests for unknown executions are refused."""
+    grouped: dict[int, list[tuple[Request, Outcome]]] = defaultdict(list)
+    for request, outcome in pending:
+        if request.execution_id in heads or request.head is not None:
+            grouped[request.execution_id].append((request, outcome))
+        else:
+            refusal = rejected(UNKNOWN_EXECUTION, "there is no such execution")
+            outcome.verdicts = [refusal for _ in request.events]
+    wanted = [heads[execution_id] for execution_id in grouped if execution_id in heads]
+    remembered = await load.states(connection, context.cache, wanted)
+    return [
+        _stream(execution_id, grouped[execution_id], remembered.get(execution_id))
+        for execution_id in sorted(grouped)
+    ]
+
+
+def _stream(execution_id: int, served: Pending, remembered: Remembered | None) -> Stream:
+    head = None if remembered is not None else served[0][0].head
+    if remembered is None:
+        remembered = Remembered(initial(execution_id, None if head is None else head.definition_hash))
+    return Stream(execution_id=execution_id, requests=served, remembered=remembered, head=head)
+
+
+async def _judge(
+    connection: asyncpg.Connection, streams: Sequence[Stream], heads: Heads, known: Known, context: Context
+) -> None:
+    """Give the streams what they need, and let them judge their events, record and decide."""
+    moment, facts = await _look(connection, streams, heads)
+    for stream in streams:
+        state = stream.state
+        now = moment if state.recorded_at is None else max(moment, state.recorded_at)
+        stream.supply = Supply(now=now, values=stream.remembered.values)
+        stream.facts = facts
+        stream.known = known.get(stream.execution_id, {})
+    native = [stream for stream in streams if not stream.state.is_foreign]
+    if native:
+        await _supply(connection, native, context)
+        await probe_native(connection, native)
+    await _decide(connection, streams, context)
+
+
+async def _look(
+    connection: asyncpg.Connection, streams: Iterable[Stream], heads: Heads
+) -> tuple[datetime, dict[int, CommandFact]]:
+    """The database's clock after the last lock, and the rows of the commands that events name."""
     wanted = {
-        event.command_id for request, _ in pending for event in request.events if event.command_id is not None
+        event.command_id
+        for stream in streams
+        for request, _ in stream.requests
+        for event in request.events
+        if event.command_id is not None
     }
+    if heads and not wanted:
+        return max(head["moment"] for head in heads.values()), {}
     rows = await connection.fetch(SQL.command_facts, list(wanted))
     facts = {row["command_id"]: _fact(row) for row in rows if row["command_id"] is not None}
     return rows[0]["moment"], facts
@@ -94,61 +174,16 @@ def _fact(row: asyncpg.Record) -> CommandFact:
     )
 
 
-def _streams(
-    pending: Pending, heads: Mapping[int, asyncpg.Record], remembered: Mapping[int, Remembered]
-) -> list[Stream]:
-    grouped: dict[int, list[tuple[Request, Outcome]]] = defaultdict(list)
-    for request, outcome in pending:
-        if request.execution_id in heads or request.head is not None:
-            grouped[request.execution_id].append((request, outcome))
-        else:
-            refusal = rejected(UNKNOWN_EXECUTION, "there is no such execution")
-            outcome.verdicts = [refusal for _ in request.events]
-    streams = []
-    for execution_id in sorted(grouped):
-        served = grouped[execution_id]
-        known = remembered.get(execution_id)
-        head = None if known is not None else served[0][0].head
-        if known is None:
-            known = Remembered(initial(execution_id, None if head is None else head.definition_hash))
-        streams.append(Stream(execution_id=execution_id, requests=served, remembered=known, head=head))
-    return streams
-
-
-async def _supply(
-    connection: asyncpg.Connection,
-    streams: Iterable[Stream],
-    context: Context,
-    moment: datetime,
-    facts: dict[int, CommandFact],
-) -> None:
+async def _supply(connection: asyncpg.Connection, native: Iterable[Stream], context: Context) -> None:
+    """Fresh ids and the definitions, for streams that decide."""
     ids = await context.ids.ensure(connection, 1)
-    hashes = {stream.state.definition_hash for stream in streams} - {None}
+    hashes = {stream.state.definition_hash for stream in native}
     wanted = [known for known in hashes if known is not None]
     definitions = await load.definitions(connection, context.cache, wanted)
-    for stream in streams:
-        state = stream.state
-        now = moment if state.recorded_at is None else max(moment, state.recorded_at)
-        stream.supply = Supply(now=now, values=stream.remembered.values, ids=ids)
-        stream.facts = facts
-        if state.definition_hash is not None:
-            stream.definition = definitions[state.definition_hash]
-
-
-async def _probe(connection: asyncpg.Connection, streams: Iterable[Stream]) -> None:
-    wanted = [
-        (stream.execution_id, event_id)
-        for stream in streams
-        for request, _ in stream.requests
-        for event in request.events
-        if needs_probe(event, stream.state)
-        for event_id in ids_to_probe(event, stream.state)
-    ]
-    if not wanted:
-        return
-    by_id = {stream.execution_id: stream for stream in streams}
-    for row in await connection.fetch(SQL.probe, *columns(wanted)):
-        by_id[row["execution_id"]].known[row["event_id"]] = row["content_hash"]
+    for stream in native:
+        stream.supply.ids = ids
+        if stream.state.definition_hash is not None:
+            stream.definition = definitions[stream.state.definition_hash]
 
 
 async def _decide(connection: asyncpg.Connection, streams: Sequence[Stream], context: Context) -> None:
@@ -188,21 +223,7 @@ async def _load(
         await context.ids.ensure(connection, sum(need.ids for need in lacking.values()))
 
 
-async def _still_wanted(connection: asyncpg.Connection, pending: Pending) -> Pending:
-    """Leave out the deliveries that somebody else has carried out, or that come twice in this group."""
-    wanted = {request.delivery_id for request, _ in pending} - {None}
-    if not wanted:
-        return pending
-    waiting = {row["delivery_id"] for row in await connection.fetch(SQL.lock_deliveries, list(wanted))}
-    kept: Pending = []
-    for request, outcome in pending:
-        if request.delivery_id is None or request.delivery_id in waiting:
-            waiting.discard(request.delivery_id)
-            kept.append((request, outcome))
-    return kept
-
-
-async def _drop_deliveries(connection: asyncpg.Connection, pending: Pending) -> None:
+async def _drop_deliveries(connection: asyncpg.Connection, pending: Pending) -> bool:
     """Drop what is carried out. A refused start is not: its parent must be told first."""
     done = [
         request.delivery_id
@@ -213,3 +234,4 @@ async def _drop_deliveries(connection: asyncpg.Connection, pending: Pending) -> 
     ]
     if done:
         await connection.execute(SQL.drop_deliveries, done)
+    return bool(done)

@@ -35,7 +35,13 @@ async def states(
             behind[execution_id] = head
     fresh = [execution_id for execution_id in behind if execution_id not in found]
     found |= await _baselines(connection, fresh, behind)
-    await _catch_up(connection, {execution_id: found[execution_id] for execution_id in behind})
+    grown = {
+        execution_id: found[execution_id]
+        for execution_id, head in behind.items()
+        if found[execution_id].state.version < head["version"]
+    }
+    if grown:
+        await _catch_up(connection, grown)
     return found
 
 
@@ -62,8 +68,6 @@ async def _baselines(
 
 
 async def _catch_up(connection: asyncpg.Connection, behind: Mapping[int, Remembered]) -> None:
-    if not behind:
-        return
     tails: dict[int, list[RecordedEvent]] = {execution_id: [] for execution_id in behind}
     versions = [remembered.state.version for remembered in behind.values()]
     for row in await connection.fetch(SQL.tails, list(behind), versions):

@@ -6,7 +6,7 @@ Nothing is decided here but where an event belongs; the append judges it under i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from engine.domain.admit import Admission, Verdict
 from engine.domain.events import NewEvent
@@ -127,7 +127,7 @@ class Intake:
             fresh = await self._ids.ensure(connection, len(nameless))
             for events, place in nameless:
                 index, event = events[place]
-                events[place] = (index, replace(event, event_id=fresh.popleft()))
+                events[place] = (index, event._replace(event_id=fresh.popleft()))
         batch.answer.minted = len(nameless)
 
     async def _make_heads(self, execution_ids: Iterable[int]) -> list[int]:

@@ -19,6 +19,13 @@ from sql import queries
 
 SQL = queries.load("append")
 
+COPY_FROM = 50
+EVENT_COLUMNS = (
+    *("execution_id", "version", "event_id", "event_type", "step", "attempt", "item", "status"),
+    *("payload", "meta", "content_hash", "command_id", "causation_id", "traceparent"),
+    *("created_at", "recorded_at"),
+)
+
 EventRow = tuple[object, ...]
 
 
@@ -27,9 +34,8 @@ def columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-async def write(connection: asyncpg.Connection, streams: Sequence[Stream]) -> Committed:
-    """Write everything that the streams add, left to right in the lock order; return what to announce."""
-    committed = Committed()
+async def write(connection: asyncpg.Connection, streams: Sequence[Stream], committed: Committed) -> None:
+    """Write everything that the streams add, in the lock order; `committed` takes what to announce."""
     changed = [stream for stream in streams if stream.progress.events]
     encoded = {stream.execution_id: _encode(stream) for stream in changed}
     if changed:
@@ -38,7 +44,6 @@ async def write(connection: asyncpg.Connection, streams: Sequence[Stream]) -> Co
     await _write_effects(connection, streams, committed)
     if changed:
         await _write_outbox(connection, changed, encoded, committed)
-    return committed
 
 
 def _encode(stream: Stream) -> list[bytes]:
@@ -58,7 +63,12 @@ async def _write_events(
             stream.progress.events, encoded[stream.execution_id], stream.hashes, strict=True
         )
     ]
-    await connection.execute(SQL.insert_events, *columns(rows))
+    if len(rows) < COPY_FROM:
+        await connection.execute(SQL.insert_events, *columns(rows))
+    else:
+        await connection.copy_records_to_table(
+            "event", schema_name="playlog", columns=EVENT_COLUMNS, records=rows
+        )
 
 
 def _event_row(event: RecordedEvent, payload: bytes, hashed: bytes) -> EventRow:

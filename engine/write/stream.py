@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from engine.domain.admit import Admission, CommandFact, Verdict, admit, rejected
+from engine.domain.admit import (
+    DUPLICATE,
+    Admission,
+    CommandFact,
+    Origin,
+    admit,
+    rejected,
+)
 from engine.domain.advance import Progress, advance, record
 from engine.domain.definition import Definition
 from engine.domain.events import NewEvent, RecordedEvent, content_hash
@@ -16,6 +23,7 @@ from engine.domain.vocabulary import EventType
 from engine.write.cache import Remembered
 from engine.write.requests import NewHead, Outcome, Request
 
+CONFLICTING = rejected("conflict", "the event id is recorded with another content")
 SETTLING = frozenset({EventType.COMMAND_COMPLETED.value, EventType.COMMAND_FAILED.value})
 
 
@@ -40,20 +48,40 @@ class Stream:
         """The state under the head's lock."""
         return self.remembered.state
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.progress.events or self.progress.effects)
+
     def work(self) -> Iterator[Lacking]:
         """Judge, record and decide event by event, so that any split of a batch gives the same log.
 
         Yields what deciding lacks; the caller supplies it and goes on.
         """
         for request, outcome in self.requests:
+            if self.state.is_foreign:
+                outcome.verdicts += [self._store(request.origin, event) for event in request.events]
+                continue
             for event in request.events:
                 outcome.verdicts.append(self._enter(request, event))
                 yield from self._advance()
 
+    def _store(self, origin: Origin, event: NewEvent) -> Admission:
+        """Record an event of another system's execution, where nothing is decided, unless it is a repeat."""
+        hashed = content_hash(event)
+        known = self.known.get(event.event_id or 0)
+        if known is not None:
+            return DUPLICATE if known == hashed else CONFLICTING
+        admission = admit(self.state, event, origin, self.supply.now)
+        if admission.event is not None:
+            recorded = record(self.state, admission.event, self.supply, self.progress)
+            self.hashes.append(hashed)
+            self.known[recorded.event_id] = hashed
+        return admission
+
     def _enter(self, request: Request, event: NewEvent) -> Admission:
         command = None if event.command_id is None else self.facts.get(event.command_id)
-        if not self.state.is_foreign:
-            event = enriched(event, command)
+        event = enriched(event, command)
         if event.event_id is not None and event.event_id in self.known:
             repeated = self._repeated(event)
             if repeated is not None:
@@ -63,16 +91,14 @@ class Stream:
         if admission.event is None:
             return admission
         if admission.event.event_id in self.known:
-            return Admission(Verdict.DUPLICATE)
+            return DUPLICATE
         self._record(admission.event)
         return admission
 
     def _repeated(self, event: NewEvent) -> Admission | None:
         if self.known[event.event_id or 0] == content_hash(event):
-            return Admission(Verdict.DUPLICATE)
-        if event.event_type in SETTLING and not self.state.is_foreign:
-            return None
-        return rejected("conflict", "the event id is recorded with another content")
+            return DUPLICATE
+        return None if event.event_type in SETTLING else CONFLICTING
 
     def _record(self, event: NewEvent) -> None:
         recorded = record(self.state, event, self.supply, self.progress)
@@ -99,15 +125,15 @@ def enriched(event: NewEvent, command: CommandFact | None) -> NewEvent:
     """A settling event with the step of its command and the one id its outcome can have."""
     if event.event_type not in SETTLING or event.command_id is None:
         return event
-    event = replace(event, event_id=settled_event_id(event.command_id))
+    event = event._replace(event_id=settled_event_id(event.command_id))
     if command is None:
         return event
-    return replace(event, step=command.step, attempt=command.attempt, item=command.item)
+    return event._replace(step=command.step, attempt=command.attempt, item=command.item)
 
 
-def ids_to_probe(event: NewEvent, state: Execution) -> list[int]:
-    """The event ids whose presence in the log decides whether this event is a repeat."""
-    if event.event_type in SETTLING and event.command_id is not None and not state.is_foreign:
+def ids_to_probe(event: NewEvent) -> list[int]:
+    """The event ids whose presence in the log of a native execution decides whether this is a repeat."""
+    if event.event_type in SETTLING and event.command_id is not None:
         ids = [settled_event_id(event.command_id)]
         if event.lease_token is not None:
             ids.append(derive_id("late", event.command_id, event.lease_token))
@@ -116,7 +142,7 @@ def ids_to_probe(event: NewEvent, state: Execution) -> list[int]:
 
 
 def needs_probe(event: NewEvent, state: Execution) -> bool:
-    """Whether the state alone cannot tell that the event is new."""
-    if event.event_type in SETTLING and not state.is_foreign:
+    """Whether the state of a native execution alone cannot tell that the event is new."""
+    if event.event_type in SETTLING:
         return event.command_id not in state.commands
     return state.version > 0

@@ -16,12 +16,16 @@ join unnest($1::text[], $2::text[]) as k (scope, idempotency_key) using (scope, 
 left join playlog.execution e on e.execution_id = i.execution_id
 
 -- name: lock_heads
--- The heads of these executions, locked in order of execution_id.
-select execution_id, version, last_event_id, recorded_at, definition_hash
-from playlog.execution
-where execution_id = any($1::bigint[])
-order by execution_id
-for update
+-- The heads of these executions, locked in order of execution_id, each with the clock after its lock.
+select h.execution_id, h.version, h.last_event_id, h.recorded_at, h.definition_hash, h.status,
+    clock_timestamp() as moment
+from (
+    select execution_id, version, last_event_id, recorded_at, definition_hash, status
+    from playlog.execution
+    where execution_id = any($1::bigint[])
+    order by execution_id
+    for update
+) as h
 
 -- name: command_facts
 -- The database's clock after the locks, with one row for each of these commands.
