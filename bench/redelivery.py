@@ -13,7 +13,9 @@ from engine.write.desk import WRITERS
 async def run(*, quick: bool) -> None:
     """Print events a second: new, sent again at once, and sent again to a process that has just started."""
     rounds, count = (3, 10) if quick else (7, 30)
-    fresh, again, cold = [], [], []
+    fresh: list[float] = []
+    again: list[float] = []
+    cold: list[float] = []
     async with write_side() as side:
         await _round(side, 4)
         for _ in range(rounds):

@@ -67,6 +67,7 @@ class Admission(NamedTuple):
     detail: str = ""
 
 
+RECORDED = Admission(Verdict.RECORDED)
 UNCHANGED = Admission(Verdict.UNCHANGED)
 DUPLICATE = Admission(Verdict.DUPLICATE)
 
@@ -74,6 +75,9 @@ DUPLICATE = Admission(Verdict.DUPLICATE)
 def rejected(code: str, detail: str) -> Admission:
     """A rejection with a catalogued code and a sentence that names no value."""
     return Admission(Verdict.REJECTED, code=code, detail=detail)
+
+
+NOT_OURS = rejected("not_allowed", "the execution belongs to another system")
 
 
 def admit(
@@ -96,9 +100,7 @@ def admit(
 
 
 def _foreign_stream(event: NewEvent, origin: Origin) -> Admission:
-    if origin is Origin.ENGINE:
-        return rejected("not_allowed", "the execution belongs to another system")
-    return Admission(Verdict.RECORDED, event)
+    return NOT_OURS if origin is Origin.ENGINE else Admission(Verdict.RECORDED, event)
 
 
 def _foreign_type(state: Execution, event: NewEvent) -> Admission:
@@ -123,6 +125,7 @@ def _settle(state: Execution, event: NewEvent, command: CommandFact | None) -> A
         status=EVENT_STATUS[EventType.COMMAND_LATE],
         event_id=derive_id("late", event.command_id, command.lease_token),
         payload={"event_type": event.event_type, "result": event.payload},
+        encoded=None,
     )
     return Admission(Verdict.LATE, late)
 
@@ -176,6 +179,7 @@ def _expire(state: Execution, event: NewEvent, command: CommandFact | None, now:
         attempt=command.attempt,
         item=command.item,
         payload={"reason": reason, "worker_id": command.worker_id, "error": error(code, detail)},
+        encoded=None,
     )
     return Admission(Verdict.RECORDED, expired, closing)
 

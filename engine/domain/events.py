@@ -16,7 +16,8 @@ class NewEvent(NamedTuple):
     """An event before it has a place in a stream: a named tuple, as `RecordedEvent` is.
 
     `event_id` None means that deciding made it: its id derives from its version. `created_at` None means
-    that it is as old as its recording. `command_id` and `lease_token` settle a command.
+    that it is as old as its recording. `command_id` and `lease_token` settle a command. `encoded` is the
+    JSON of the payload, where it is known already: who replaces the payload drops it.
     """
 
     event_type: str
@@ -32,6 +33,7 @@ class NewEvent(NamedTuple):
     causation_id: int | None = None
     traceparent: str | None = None
     created_at: datetime | None = None
+    encoded: bytes | None = None
 
 
 class RecordedEvent(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 import math
 import re
+from typing import Any
 
 import orjson
 
@@ -45,7 +46,7 @@ def check_value(value: object) -> None:
         _look_through(value)
 
 
-def _may_be_endless(value: object) -> bool:
+def _may_be_endless(value: Any) -> bool:  # noqa: ANN401  # marshal says itself what it does not take
     """Whether NaN or an infinity may be in a shallow value: never a miss, and a tenth of looking through."""
     try:
         return _NOT_FINITE.search(marshal.dumps(value, _MARSHAL_VERSION)) is not None

@@ -83,7 +83,7 @@ def encode(event: RecordedEvent, payload: bytes) -> bytes:
 
 
 def _time(moment: datetime) -> datetime | str:
-    """What is written as `iso` says: by orjson itself, at a third of the cost, unless it would cut the zeros."""
+    """What orjson writes as `iso` does, at a third of the cost, unless it would cut the zeros."""
     return moment if moment.microsecond and moment.tzinfo is UTC else iso(moment)
 
 

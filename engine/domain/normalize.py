@@ -28,8 +28,9 @@ STEP_CHARACTERS = 256
 WORKER_CHARACTERS = 128
 MOST_ATTEMPTS = 2**31 - 1
 YEARS = range(1970, 3000)
+WORD_CHARACTERS = 128
 WORDS_REMEMBERED = 1_000
-"""Producers use few event types and statuses; what is remembered of them is at most so many texts."""
+"""Producers use few event types and statuses; what was found out about so many of each is remembered."""
 
 FIELDS = frozenset(
     {
@@ -99,6 +100,7 @@ def normalize(raw: object, place: IdempotentPlace | None = None) -> Normalized:
         lease_token=lease_token,
         traceparent=_traceparent(fields),
         created_at=created_at,
+        encoded=orjson.dumps(payload),
     )
     return Normalized(execution_id, event)
 
@@ -131,7 +133,7 @@ def _is_beyond(value: object) -> bool:
 
 def event_type_of(value: object) -> str:
     """An event type: 1 to 128 visible ASCII characters without `*` and `>`."""
-    if not isinstance(value, str) or not _is_event_type(value):
+    if not isinstance(value, str) or len(value) > WORD_CHARACTERS or not _is_event_type(value):
         raise Unstorable("bad_type", "event_type is 1 to 128 visible ASCII characters without * and >")
     return value
 
@@ -146,7 +148,7 @@ def status_of(given: object, event_type: str) -> str:
     if given is None or given == "":
         kind = known_type(event_type)
         return _by_suffix(event_type.lower()) if kind is None else EVENT_STATUS[kind]
-    status = _status(given) if isinstance(given, str) else None
+    status = _status(given) if isinstance(given, str) and len(given) <= WORD_CHARACTERS else None
     if status is None:
         raise Unstorable("bad_type", "status is a word of at most 64 letters, digits, dots and dashes")
     return status

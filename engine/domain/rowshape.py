@@ -6,7 +6,7 @@ The step is `node_name`, else `node_id`. What else a row has is kept in `meta` u
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import orjson
 
 from engine.domain.events import NewEvent
 from engine.domain.json_values import Unstorable, check_value
@@ -40,14 +40,16 @@ def normalize_row(raw: object) -> Normalized:
     told, payload = _payload(fields)
     named, step = _step(fields)
     moment = time_of(fields.get("timestamp"), naive=True) or time_of(fields.get("created_at"), naive=True)
+    stored = envelope(status, payload)
     event = NewEvent(
         event_type=event_type,
         status=status,
         event_id=required_id(fields, "event_id"),
         step=step,
-        payload=envelope(status, payload),
-        meta=_meta(fields, READ | {told, named}) or None,
+        payload=stored,
+        meta=_meta(fields, told, named) or None,
         created_at=moment,
+        encoded=orjson.dumps(stored),
     )
     return Normalized(execution_id, event)
 
@@ -67,11 +69,11 @@ def _step(fields: Raw) -> tuple[str, str | None]:
     return "node_id", text_of(fields, "node_id", STEP_CHARACTERS)
 
 
-def _meta(fields: Raw, read: Collection[str]) -> Raw:
-    kept = {
-        name: value
-        for name, value in fields.items()
-        if name not in read and value is not None and value != ""  # noqa: PLC1901  # only this text is none
-    }
+def _meta(fields: Raw, *read: str) -> Raw:
+    kept = fields.copy()
+    for name in (*READ, *read):
+        kept.pop(name, None)
+    if None in kept.values() or "" in kept.values():
+        kept = {name: value for name, value in kept.items() if value not in (None, "")}
     kept.update(meta_of(fields))
     return kept

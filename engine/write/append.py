@@ -75,7 +75,7 @@ async def append(
                 raise _NothingToCommit
     for stream in streams:
         remembered = Remembered(stream.state, stream.supply.values, stream.remembered.sizes)
-        context.cache.keep(remembered, stream.sizes)
+        context.cache.keep(remembered, stream.sheet.sizes)
     return outcomes, committed
 
 

@@ -5,15 +5,16 @@ Nothing is decided here but where an event belongs; the append judges it under i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from engine.domain.admit import Admission, Verdict
 from engine.domain.events import NewEvent
 from engine.domain.json_values import Unstorable
 from engine.domain.normalize import IdempotentPlace, Normalized, normalize
 from engine.domain.rowshape import normalize_row
-from engine.errors import PlaylogError, TooLarge
+from engine.errors import PlaylogError, TooLarge, Unavailable
 from engine.write.executions import Checkout
 from engine.write.horizon import Horizon
 from engine.write.ids import IdBlock
@@ -25,6 +26,8 @@ from sql import queries
 SQL = queries.load("append")
 
 MOST_EVENTS = 10_000
+HEADS_REMEMBERED = 50_000
+HEAD_GONE = Unavailable("an execution was removed meanwhile; send its events again", retry_after=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Intake:
         self._borrow = borrow
         self._horizon = Horizon()
         self._ids = IdBlock()
+        self._foreign: dict[int, None] = {}
 
     async def materialize(self, raw: Sequence[object], idempotency_key: str | None = None) -> Materialized:
         """Record native events, in the order of the batch an execution; returns after all commits.
@@ -100,7 +104,8 @@ class Intake:
         """
         batch = _normalized(rows, lambda index: normalize_row(rows[index]))
         await self._judge_ids(batch)
-        for execution_id in await self._make_heads(batch.events):
+        unknown = sorted(batch.events.keys() - self._foreign.keys())
+        for execution_id in await self._make_heads(unknown):
             batch.reject_execution(execution_id, "not_allowed", "the execution belongs to this engine")
         return await self._append(batch)
 
@@ -130,14 +135,24 @@ class Intake:
                 events[place] = (index, event._replace(event_id=fresh.popleft()))
         batch.answer.minted = len(nameless)
 
-    async def _make_heads(self, execution_ids: Iterable[int]) -> list[int]:
+    async def _make_heads(self, wanted: Sequence[int]) -> list[int]:
         """Make the foreign heads that are missing; returns which executions are ours."""
-        wanted = sorted(execution_ids)
         if not wanted:
             return []
         async with self._borrow() as connection, connection.transaction():
             await connection.execute(SQL.insert_foreign_heads, wanted)
-            return [row["execution_id"] for row in await connection.fetch(SQL.native_heads, wanted)]
+            native = [row["execution_id"] for row in await connection.fetch(SQL.native_heads, wanted)]
+        self._foreign.update(dict.fromkeys(set(wanted) - set(native)))
+        for execution_id in list(islice(self._foreign, max(0, len(self._foreign) - HEADS_REMEMBERED))):
+            del self._foreign[execution_id]
+        return native
+
+    def _is_gone(self, outcome: Outcome) -> bool:
+        """Whether a foreign head that was there is no more, as after a restore; sent again, it is made anew."""
+        if not outcome.is_unknown or outcome.execution_id not in self._foreign:
+            return False
+        del self._foreign[outcome.execution_id]
+        return True
 
     async def _append(self, batch: _Batch) -> Materialized:
         requests = [
@@ -147,12 +162,13 @@ class Intake:
         failures: list[BaseException] = []
         settled = await self._appender.submit_each(requests)
         for (execution_id, events), outcome in zip(list(batch.events.items()), settled, strict=True):
-            if isinstance(outcome, Outcome):
+            if isinstance(outcome, Outcome) and not self._is_gone(outcome):
                 _note(batch, [index for index, _ in events], outcome)
                 continue
-            refusal = refusal_of(outcome)
+            failure = HEAD_GONE if isinstance(outcome, Outcome) else outcome
+            refusal = refusal_of(failure)
             if refusal is None:
-                failures.append(outcome)
+                failures.append(failure)
             else:
                 batch.reject_execution(execution_id, refusal.code, refusal.detail)
         batch.answer.rejected.sort(key=lambda rejection: rejection.index)

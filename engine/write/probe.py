@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import asyncpg
 
 from engine.domain.admit import DUPLICATE
-from engine.domain.events import content_hash
+from engine.domain.events import content_hash as hash_of
 from engine.write.keys import Pending
 from engine.write.requests import Outcome, Request
 from engine.write.store import columns
@@ -75,14 +75,16 @@ async def probe_native(connection: asyncpg.Connection, streams: Iterable[Stream]
 async def _recorded(connection: asyncpg.Connection, wanted: Sequence[tuple[int, int]]) -> Known:
     known: Known = defaultdict(dict)
     if wanted:
-        for row in await connection.fetch(SQL.probe, *columns(wanted)):
-            known[row["execution_id"]][row["event_id"]] = row["content_hash"]
+        hashes = await connection.fetchval(SQL.probe, *columns(wanted))
+        for (execution_id, event_id), content_hash in zip(wanted, hashes, strict=True):
+            if content_hash is not None:
+                known[execution_id][event_id] = content_hash
     return known
 
 
 def _is_repeat(request: Request, known: Mapping[int, bytes]) -> bool:
     return all(
-        event.event_id in known and known[event.event_id] == content_hash(event) for event in request.events
+        event.event_id is not None and known.get(event.event_id) == hash_of(event) for event in request.events
     )
 
 

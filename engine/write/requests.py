@@ -55,6 +55,9 @@ class Request:
     @property
     def payload_bytes(self) -> int:
         """How large the payloads are together, as JSON; 0 when they are none, as the append will find."""
+        known = [event.encoded for event in self.events if event.encoded is not None]
+        if len(known) == len(self.events):
+            return sum(map(len, known))
         try:
             return len(orjson.dumps([event.payload for event in self.events]))
         except TypeError:

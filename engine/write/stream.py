@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from engine.domain.admit import (
     DUPLICATE,
+    NOT_OURS,
+    RECORDED,
     Admission,
     CommandFact,
     Origin,
@@ -22,6 +24,7 @@ from engine.domain.scope import Lacking, Supply
 from engine.domain.vocabulary import EventType
 from engine.write.cache import Remembered
 from engine.write.requests import NewHead, Outcome, Request
+from engine.write.sheet import Sheet
 
 CONFLICTING = rejected("conflict", "the event id is recorded with another content")
 SETTLING = frozenset({EventType.COMMAND_COMPLETED.value, EventType.COMMAND_FAILED.value})
@@ -40,8 +43,7 @@ class Stream:
     known: dict[int, bytes] = field(default_factory=dict)
     facts: dict[int, CommandFact] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
-    hashes: list[bytes] = field(default_factory=list)
-    sizes: dict[int, int] = field(default_factory=dict)
+    sheet: Sheet = field(default_factory=Sheet)
 
     @property
     def state(self) -> Execution:
@@ -72,12 +74,12 @@ class Stream:
         known = self.known.get(event.event_id or 0)
         if known is not None:
             return DUPLICATE if known == hashed else CONFLICTING
-        admission = admit(self.state, event, origin, self.supply.now)
-        if admission.event is not None:
-            recorded = record(self.state, admission.event, self.supply, self.progress)
-            self.hashes.append(hashed)
-            self.known[recorded.event_id] = hashed
-        return admission
+        if origin is Origin.ENGINE:
+            return NOT_OURS
+        recorded = record(self.state, event, self.supply, self.progress)
+        self.sheet.add(recorded, hashed, event.encoded)
+        self.known[recorded.event_id] = hashed
+        return RECORDED
 
     def _enter(self, request: Request, event: NewEvent) -> Admission:
         command = None if event.command_id is None else self.facts.get(event.command_id)
@@ -102,11 +104,11 @@ class Stream:
 
     def _record(self, event: NewEvent) -> None:
         recorded = record(self.state, event, self.supply, self.progress)
-        self._remember(recorded)
+        self._write(recorded, event.encoded)
 
-    def _remember(self, recorded: RecordedEvent) -> None:
+    def _write(self, recorded: RecordedEvent, encoded: bytes | None = None) -> None:
         hashed = content_hash(recorded)
-        self.hashes.append(hashed)
+        self.sheet.add(recorded, hashed, encoded)
         self.known[recorded.event_id] = hashed
 
     def _advance(self) -> Iterator[Lacking]:
@@ -117,8 +119,8 @@ class Stream:
                 yield lacking
             else:
                 break
-        for recorded in self.progress.events[len(self.hashes) :]:
-            self._remember(recorded)
+        for recorded in self.progress.events[len(self.sheet.rows) :]:
+            self._write(recorded)
 
 
 def enriched(event: NewEvent, command: CommandFact | None) -> NewEvent:

@@ -35,10 +35,15 @@ from (values (1)) as one (row)
 left join playlog.command c on c.command_id = any($1::bigint[])
 
 -- name: probe
--- Which of these event ids are recorded, and the hash of their content.
-select e.execution_id, e.event_id, e.version, e.content_hash
-from unnest($1::bigint[], $2::bigint[]) as p (execution_id, event_id)
-join playlog.event e on e.execution_id = p.execution_id and e.event_id = p.event_id
+-- For each of these event ids, in order, the content hash under which it is recorded, or null: one look-up each.
+select array(
+    select (
+        select e.content_hash from playlog.event e
+        where e.execution_id = p.execution_id and e.event_id = p.event_id
+    )
+    from unnest($1::bigint[], $2::bigint[]) with ordinality as p (execution_id, event_id, place)
+    order by p.place
+)
 
 -- name: baselines
 -- Snapshots of this build's fold, from which a state is caught up.
