@@ -17,6 +17,7 @@ from bench.events import Batch
 from bench.installation import temporary_home
 from engine.runtime.database import Connection, checkout, connect, open_pool
 from engine.runtime.embedded import EmbeddedPostgres
+from engine.runtime.garbage import collect_less_often
 from engine.runtime.settings import DatabaseSettings
 from engine.write.desk import WRITERS, open_desk
 from engine.write.materialize import Intake, Materialized
@@ -78,7 +79,8 @@ class WriteSide:
 
 @contextlib.asynccontextmanager
 async def write_side() -> AsyncIterator[WriteSide]:
-    """Start a database of its own in a temporary home and open the write side on it."""
+    """Start a database of its own in a temporary home and open the write side on it, as a process does."""
+    collect_less_often()
     with temporary_home() as home:
         server = EmbeddedPostgres(home)
         await server.start()
@@ -117,7 +119,6 @@ async def timed(takes: Iterable[Awaitable[object]]) -> float:
     began = time.perf_counter()
     await asyncio.gather(*takes)
     seconds = time.perf_counter() - began
-    gc.unfreeze()
     return seconds
 
 

@@ -13,6 +13,7 @@ import uvloop
 
 from engine.errors import Misconfigured
 from engine.runtime import logs
+from engine.runtime.garbage import collect_less_often
 from engine.runtime.health import Health, serve_health
 from engine.runtime.loop import run_role
 from engine.runtime.settings import ProcessSettings
@@ -82,6 +83,7 @@ def run_process(
     except Misconfigured as error:
         return _misconfigured(name, [error])
     logs.configure(name, level=settings.log_level, form=settings.log_format)
+    collect_less_often()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_supervise(ProcessContext(name=name, settings=settings), main))
 

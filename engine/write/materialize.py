@@ -148,7 +148,7 @@ class Intake:
         return native
 
     def _is_gone(self, outcome: Outcome) -> bool:
-        """Whether a foreign head that was there is no more, as after a restore; sent again, it is made anew."""
+        """Whether a foreign head is no more, as after a restore; for events sent again it is made anew."""
         if not outcome.is_unknown or outcome.execution_id not in self._foreign:
             return False
         del self._foreign[outcome.execution_id]

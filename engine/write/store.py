@@ -1,8 +1,14 @@
-"""The rows of an append: what its streams recorded and decided, written in one statement a table."""
+"""The rows of an append: what its streams recorded and decided, in as few statements as their locks allow.
+
+New heads first, then one statement for events, locked heads, commands and messages, then timers and
+deliveries. Within that statement only commands can be waited for: the heads are locked already, and
+nobody sees the inserted rows before the COMMIT. So the order of locks is that of the statements.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 import asyncpg
@@ -20,120 +26,124 @@ from sql import queries
 SQL = queries.load("append")
 
 COPY_FROM = 10
-"""COPY takes less time than `unnest` from so many rows on: half of it at 50, as long at 5."""
+"""COPY takes less time than `unnest` from so many events on: half of it at 50, as long at 5."""
+
+HEAD_FIELDS = attrgetter(
+    "definition_hash", "path", "playbook_version", "parent_id", "pool", "priority", "deadline"
+)
+
+Row = tuple[object, ...]
 
 
-def columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
-    """Rows as the parallel arrays that `unnest` takes."""
+def columns(rows: Sequence[Sequence[object]], width: int = 0) -> list[list[object]]:
+    """Rows as the parallel arrays that `unnest` takes; `width` empty ones for no rows."""
+    if not rows:
+        return [[] for _ in range(width)]
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+@dataclass(slots=True)
+class _Effects:
+    """What the streams decided besides events, by kind; a timer that is dropped maps to None."""
+
+    issued: list[IssueCommand] = field(default_factory=list)
+    closed: set[int] = field(default_factory=set)
+    timers: dict[tuple[int, str], SetTimer | None] = field(default_factory=dict)
+    deliveries: list[Deliver] = field(default_factory=list)
 
 
 async def write(connection: asyncpg.Connection, streams: Sequence[Stream], committed: Committed) -> None:
     """Write everything that the streams add, in the lock order; `committed` takes what to announce."""
     changed = [stream for stream in streams if stream.sheet.rows]
-    if changed:
-        await _write_events(connection, changed)
-        await _write_heads(connection, changed, committed)
-    await _write_effects(connection, streams, committed)
-    if changed:
-        await _write_outbox(connection, changed, committed)
+    effects = _effects(streams)
+    _announce(changed, committed)
+    await _write_new_heads(connection, changed)
+    await _record(connection, changed, effects, committed)
+    await _write_timers(connection, effects.timers)
+    await _write_deliveries(connection, effects.deliveries, committed)
 
 
-async def _write_events(connection: asyncpg.Connection, streams: Iterable[Stream]) -> None:
-    rows = [row for stream in streams for row in stream.sheet.rows]
-    if len(rows) < COPY_FROM:
-        await connection.execute(SQL.insert_events, *columns(rows))
-    else:
-        await connection.copy_records_to_table(
-            "event", schema_name="playlog", columns=EVENT_COLUMNS, records=rows
-        )
-
-
-async def _write_heads(
-    connection: asyncpg.Connection, streams: Sequence[Stream], committed: Committed
-) -> None:
-    started, grown = [], []
-    for stream in streams:
-        state, head = stream.state, stream.head
-        committed.versions[state.execution_id] = state.version
-        if state.is_ended and state.ended_at == stream.supply.now:
-            committed.ended.append(state.execution_id)
-        row = (state.execution_id, state.version, state.last_event_id, state.recorded_at, state.status.value)
-        if head is None:
-            grown.append((*row, state.ended_at))
-        else:
-            about = attrgetter(
-                "definition_hash", "path", "playbook_version", "parent_id", "pool", "priority", "deadline"
-            )
-            started.append((*row, *about(head), state.ended_at))
-    if started:
-        await connection.execute(SQL.insert_heads, *columns(started))
-    if grown:
-        await connection.execute(SQL.update_heads, *columns(grown))
-
-
-async def _write_outbox(
-    connection: asyncpg.Connection, streams: Iterable[Stream], committed: Committed
-) -> None:
-    rows = [_outbox_row(stream, draft) for stream in streams for draft in stream.sheet.drafts]
-    committed.shards.update(shard_of(stream.execution_id) for stream in streams)
-    await connection.execute(SQL.insert_outbox, *columns(rows))
-
-
-def _outbox_row(stream: Stream, draft: Draft) -> tuple[object, ...]:
-    state, span, newest = stream.state, draft.span, draft.events[-1]
-    return (
-        shard_of(state.execution_id),
-        span.execution_id,
-        span.first_version,
-        span.last_version,
-        newest.event_id,
-        event_subject(state.execution_id),
-        draft.body(state.definition_hash, state.path).decode(),
-        newest.traceparent,
-    )
-
-
-async def _write_effects(
-    connection: asyncpg.Connection, streams: Iterable[Stream], committed: Committed
-) -> None:
-    issued: list[IssueCommand] = []
-    closed: set[int] = set()
-    timers: dict[tuple[int, str], SetTimer | None] = {}
-    deliveries: list[Deliver] = []
+def _effects(streams: Iterable[Stream]) -> _Effects:
+    found = _Effects()
     for stream in streams:
         for effect in stream.progress.effects:
             match effect:
                 case IssueCommand():
-                    issued.append(effect)
+                    found.issued.append(effect)
                 case CloseCommand(command_id):
-                    closed.add(command_id)
+                    found.closed.add(command_id)
                 case SetTimer(execution_id, key):
-                    timers[execution_id, key] = effect
+                    found.timers[execution_id, key] = effect
                 case DropTimer(execution_id, key):
-                    timers[execution_id, key] = None
+                    found.timers[execution_id, key] = None
                 case Deliver():
-                    deliveries.append(effect)
-    await _write_commands(connection, issued, closed, committed)
-    await _write_timers(connection, timers)
-    await _write_deliveries(connection, deliveries, committed)
+                    found.deliveries.append(effect)
+    return found
 
 
-async def _write_commands(
-    connection: asyncpg.Connection, issued: Iterable[IssueCommand], closed: set[int], committed: Committed
+def _announce(changed: Iterable[Stream], committed: Committed) -> None:
+    for stream in changed:
+        state = stream.state
+        committed.versions[state.execution_id] = state.version
+        committed.shards.add(shard_of(state.execution_id))
+        if state.is_ended and state.ended_at == stream.supply.now:
+            committed.ended.append(state.execution_id)
+
+
+async def _write_new_heads(connection: asyncpg.Connection, changed: Iterable[Stream]) -> None:
+    rows = [
+        (*_head_row(stream)[:-1], *HEAD_FIELDS(stream.head), stream.state.ended_at)
+        for stream in changed
+        if stream.head is not None
+    ]
+    if rows:
+        await connection.execute(SQL.insert_heads, *columns(rows))
+
+
+async def _record(
+    connection: asyncpg.Connection, changed: Sequence[Stream], effects: _Effects, committed: Committed
 ) -> None:
-    wanted = [command for command in issued if command.command_id not in closed]
-    stored = sorted(closed - {command.command_id for command in issued})
-    if stored:
-        await connection.execute(SQL.close_commands, stored)
-    if not wanted:
-        return
+    events = [row for stream in changed for row in stream.sheet.rows]
+    if len(events) >= COPY_FROM:
+        await connection.copy_records_to_table(
+            "event", schema_name="playlog", columns=EVENT_COLUMNS, records=events
+        )
+        events = []
+    heads = [_head_row(stream) for stream in changed if stream.head is None]
+    closed = sorted(effects.closed - {command.command_id for command in effects.issued})
+    issued = [_command_row(command) for command in _to_issue(effects, committed)]
+    messages = [_message_row(stream, draft) for stream in changed for draft in stream.sheet.drafts]
+    if events or heads or closed or issued or messages:
+        await connection.execute(
+            SQL.record,
+            *columns(events, len(EVENT_COLUMNS)),
+            *columns(heads, 6),
+            closed,
+            *columns(issued, 12),
+            *columns(messages, 8),
+        )
+
+
+def _head_row(stream: Stream) -> Row:
+    state = stream.state
+    return (
+        state.execution_id,
+        state.version,
+        state.last_event_id,
+        state.recorded_at,
+        state.status.value,
+        state.ended_at,
+    )
+
+
+def _to_issue(effects: _Effects, committed: Committed) -> list[IssueCommand]:
+    wanted = [command for command in effects.issued if command.command_id not in effects.closed]
     for command in wanted:
         committed.pools[command.pool] = committed.pools.get(command.pool, 0) + 1
-    await connection.execute(SQL.insert_commands, *columns([_command_row(command) for command in wanted]))
+    return wanted
 
 
-def _command_row(command: IssueCommand) -> tuple[object, ...]:
+def _command_row(command: IssueCommand) -> Row:
     return (
         command.command_id,
         command.execution_id,
@@ -147,6 +157,20 @@ def _command_row(command: IssueCommand) -> tuple[object, ...]:
         command.timeout,
         command.available_at,
         command.traceparent,
+    )
+
+
+def _message_row(stream: Stream, draft: Draft) -> Row:
+    state, span, newest = stream.state, draft.span, draft.events[-1]
+    return (
+        shard_of(state.execution_id),
+        span.execution_id,
+        span.first_version,
+        span.last_version,
+        newest.event_id,
+        event_subject(state.execution_id),
+        draft.body(state.definition_hash, state.path).decode(),
+        newest.traceparent,
     )
 
 

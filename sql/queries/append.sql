@@ -69,24 +69,6 @@ join playlog.event e on e.execution_id = p.execution_id and e.version = p.versio
 -- Canonical definitions by hash.
 select definition_hash, canonical from playlog.definition where definition_hash = any($1::bytea[])
 
--- name: insert_events
--- Events of an append; their order inside an execution is their version.
-insert into playlog.event (execution_id, version, event_id, event_type, step, attempt, item, status,
-    payload, meta, content_hash, command_id, causation_id, traceparent, created_at, recorded_at)
-select * from unnest($1::bigint[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::integer[],
-    $7::integer[], $8::text[], $9::json[], $10::json[], $11::bytea[], $12::bigint[], $13::bigint[],
-    $14::text[], $15::timestamptz[], $16::timestamptz[])
-
--- name: insert_outbox
--- One message per append per execution; identities grow in the given order.
-insert into playlog.outbox (shard, execution_id, first_version, last_version, event_id, subject, payload,
-    traceparent)
-select shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent
-from unnest($1::smallint[], $2::bigint[], $3::integer[], $4::integer[], $5::bigint[], $6::text[],
-    $7::text[], $8::text[]) with ordinality
-    as o (shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent, place)
-order by place
-
 -- name: insert_heads
 -- Heads of executions that this append starts.
 insert into playlog.execution (execution_id, version, last_event_id, recorded_at, status, definition_hash,
@@ -95,26 +77,38 @@ select * from unnest($1::bigint[], $2::integer[], $3::bigint[], $4::timestamptz[
     $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::smallint[], $12::timestamptz[],
     $13::timestamptz[])
 
--- name: update_heads
--- Bring locked heads to their new version.
-update playlog.execution e
-set version = n.version, last_event_id = n.last_event_id, recorded_at = n.recorded_at, status = n.status,
-    ended_at = n.ended_at
-from unnest($1::bigint[], $2::integer[], $3::bigint[], $4::timestamptz[], $5::text[], $6::timestamptz[])
-    as n (execution_id, version, last_event_id, recorded_at, status, ended_at)
-where e.execution_id = n.execution_id
-
--- name: insert_commands
--- Commands that this append issues.
-insert into playlog.command (command_id, execution_id, step, item, attempt, tool, pool, priority, input,
-    timeout_seconds, available_at, traceparent)
-select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::integer[], $5::integer[], $6::text[],
-    $7::text[], $8::smallint[], $9::json[], $10::double precision[], $11::timestamptz[], $12::text[])
-
--- name: close_commands
--- Nobody may claim, extend or settle these any more.
-update playlog.command set state = 'closed', closed_at = clock_timestamp()
-where command_id = any($1::bigint[]) and state <> 'closed'
+-- name: record
+-- Events, their locked heads, closed and issued commands, and messages, in one round trip; any part may be empty.
+with recorded as (
+    insert into playlog.event (execution_id, version, event_id, event_type, step, attempt, item, status,
+        payload, meta, content_hash, command_id, causation_id, traceparent, created_at, recorded_at)
+    select * from unnest($1::bigint[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::integer[],
+        $7::integer[], $8::text[], $9::json[], $10::json[], $11::bytea[], $12::bigint[], $13::bigint[],
+        $14::text[], $15::timestamptz[], $16::timestamptz[])
+), grown as (
+    update playlog.execution e
+    set version = n.version, last_event_id = n.last_event_id, recorded_at = n.recorded_at,
+        status = n.status, ended_at = n.ended_at
+    from unnest($17::bigint[], $18::integer[], $19::bigint[], $20::timestamptz[], $21::text[],
+        $22::timestamptz[]) as n (execution_id, version, last_event_id, recorded_at, status, ended_at)
+    where e.execution_id = n.execution_id
+), closed as (
+    update playlog.command set state = 'closed', closed_at = clock_timestamp()
+    where command_id = any($23::bigint[]) and state <> 'closed'
+), issued as (
+    insert into playlog.command (command_id, execution_id, step, item, attempt, tool, pool, priority, input,
+        timeout_seconds, available_at, traceparent)
+    select * from unnest($24::bigint[], $25::bigint[], $26::text[], $27::integer[], $28::integer[],
+        $29::text[], $30::text[], $31::smallint[], $32::json[], $33::double precision[], $34::timestamptz[],
+        $35::text[])
+)
+insert into playlog.outbox (shard, execution_id, first_version, last_version, event_id, subject, payload,
+    traceparent)
+select shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent
+from unnest($36::smallint[], $37::bigint[], $38::integer[], $39::integer[], $40::bigint[], $41::text[],
+    $42::text[], $43::text[]) with ordinality
+    as o (shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent, place)
+order by place
 
 -- name: set_timers
 -- Timers of waits and deadlines; setting one again moves it.
