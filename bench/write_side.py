@@ -118,8 +118,7 @@ async def timed(takes: Iterable[Awaitable[object]]) -> float:
     gc.freeze()
     began = time.perf_counter()
     await asyncio.gather(*takes)
-    seconds = time.perf_counter() - began
-    return seconds
+    return time.perf_counter() - began
 
 
 async def produce(take: Take, batches: Sequence[Batch], *, duplicates: bool = False) -> None:
