@@ -8,6 +8,7 @@ from statistics import median
 
 import asyncpg
 
+from bench.append_process import Appending, appending_processes
 from bench.events import BATCH_EVENTS, Batch, batches, native, row
 from bench.figures import show
 from bench.write_side import Standing, WriteSide, lanes, produce, timed, write_side
@@ -37,20 +38,29 @@ Lanes = list[list[Batch]]
 
 
 async def run(*, quick: bool) -> None:
-    """Print events a second of rows, of native events and of COPY, in rounds that alternate."""
+    """Print events a second of COPY, of rows and of native events, in rounds that alternate.
+
+    One process has both writers, as the internal API has; the last figure is that of two with one each.
+    """
     rounds, count = (3, 10) if quick else (7, 30)
-    projected, materialized, copied = [], [], []
-    async with write_side() as side, _connections(side.url) as connections:
+    projected, materialized, copied, apart = [], [], [], []
+    async with (
+        write_side() as side,
+        _connections(side.url) as connections,
+        appending_processes(side.url, count) as processes,
+    ):
         await _project(side, _rows(4))
         for _ in range(rounds):
             sent = _rows(count)
             projected.append(await _project(side, sent))
             copied.append(await _copy(side, connections, sent))
             materialized.append(await _materialize(side, _rows(count)))
+            apart.append(await _project_apart(side, processes, sent))
     ceiling = median(copied)
     show("append.copy", copied, "events/s")
     show("append", projected, "events/s", ratio_to=ceiling)
     show("append.native", materialized, "events/s", ratio_to=ceiling)
+    show("append.processes", apart, "events/s", ratio_to=ceiling)
 
 
 def _rows(count: int) -> Lanes:
@@ -61,6 +71,14 @@ async def _project(side: WriteSide, sent: Lanes) -> float:
     before = await side.standing()
     seconds = await timed([produce(side.intake.project, lane) for lane in sent])
     return await _rate(side, before, sent, seconds)
+
+
+async def _project_apart(side: WriteSide, processes: Appending, like: Lanes) -> float:
+    """As many rows as `like` has, each writer in a process of its own."""
+    await processes.tell("ready")
+    before = await side.standing()
+    seconds = await timed([processes.tell("append")])
+    return await _rate(side, before, like, seconds)
 
 
 async def _materialize(side: WriteSide, sent: Lanes) -> float:

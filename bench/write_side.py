@@ -42,6 +42,9 @@ CONTENT = """
 select (select sum(hashtext(e::text)) from playlog.event e), (select sum(outbox_id) from playlog.outbox)
 """
 
+PRODUCERS = 2
+"""So many a writer: the next batch is there when the writer has committed the last one."""
+
 Take = Callable[[Batch], Awaitable[Materialized]]
 
 
@@ -79,8 +82,7 @@ class WriteSide:
 
 @contextlib.asynccontextmanager
 async def write_side() -> AsyncIterator[WriteSide]:
-    """Start a database of its own in a temporary home and open the write side on it, as a process does."""
-    collect_less_often()
+    """Start a database of its own in a temporary home and open the write side on it."""
     with temporary_home() as home:
         server = EmbeddedPostgres(home)
         await server.start()
@@ -97,8 +99,9 @@ async def write_side() -> AsyncIterator[WriteSide]:
 
 
 @contextlib.asynccontextmanager
-async def an_intake(url: str) -> AsyncIterator[Intake]:
-    """An intake with two writers that remembers nothing yet."""
+async def an_intake(url: str, writers: int = WRITERS) -> AsyncIterator[Intake]:
+    """An intake that remembers nothing yet, in a process that is set up as those of the product."""
+    collect_less_often()
     settings = DatabaseSettings(database_url=url)
     pool = await open_pool(settings)
 
@@ -106,8 +109,9 @@ async def an_intake(url: str) -> AsyncIterator[Intake]:
         return checkout(pool)
 
     try:
-        async with open_desk(lambda: connect(settings), borrow, lambda _, __: None) as desk:
-            yield Intake(desk.appender, borrow)
+        desk = open_desk(lambda: connect(settings), borrow, lambda _, __: None, writers=writers)
+        async with desk as opened:
+            yield Intake(opened.appender, borrow)
     finally:
         await pool.close()
 
@@ -131,5 +135,5 @@ async def produce(take: Take, batches: Sequence[Batch], *, duplicates: bool = Fa
 
 
 def lanes() -> range:
-    """The producers: two a writer, so that the next batch is there when a writer has committed."""
-    return range(2 * WRITERS)
+    """The producers, in the order of their writers: 0, 1, 0, 1."""
+    return range(PRODUCERS * WRITERS)

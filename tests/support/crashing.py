@@ -45,9 +45,7 @@ class CrashingConnection(asyncpg.Connection):
     async def fetchval(self, query: str, *args: Any, **more: Any) -> object:
         return await self._counted(lambda: super(CrashingConnection, self).fetchval(query, *args, **more))
 
-    async def copy_records_to_table(  # type: ignore[override]
-        self, table_name: str, **more: Any
-    ) -> str:
+    async def copy_records_to_table(self, table_name: str, **more: Any) -> str:
         return await self._counted(
             lambda: super(CrashingConnection, self).copy_records_to_table(table_name, **more)
         )

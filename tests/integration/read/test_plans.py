@@ -46,6 +46,7 @@ async def filled(connection: Connection) -> Connection:
         ("sweep", "refold", (0, 100, 1), "snapshot_pk"),
         ("sweep", "old_fold", (1,), "snapshot_fold"),
         ("stats", "lag", (100,), "execution_live"),
+        ("append", "probe", ([5, 6], [1, 2]), "execution_id_event_id_key"),
     ],
 )
 async def test_a_statement_uses_its_index(

@@ -130,7 +130,7 @@ async def test_a_message_that_says_more_than_the_log_is_not_believed(engine: Eng
     connection, cache = engine.connection, StateCache()
     await append_foreign(connection, FOREIGN, foreign("node.done", 1, step="a"))
     [told] = await messages(connection)
-    lost = replace(told.events[0], version=2, step="lost")
+    lost = told.events[0]._replace(version=2, step="lost")
     result = await project(connection, [replace(told, events=(*told.events, lost))], cache)
     assert result.versions == {}
     await append_foreign(connection, FOREIGN, foreign("node.done", 2, step="b"))

@@ -20,7 +20,17 @@ from tests.support.crashing import Plan, crashing
 from tests.support.engine import Engine
 
 FIRST = first_id_at(datetime(2026, 1, 1, tzinfo=UTC))
-PAYLOADS = [None, {}, {"b": 1, "a": None}, "née 😀 \u2028", 0, 1.5, [], True, {"x": {"y": ["\\u0041", "\\"]}}]
+PAYLOADS: list[object] = [
+    None,
+    {},
+    {"b": 1, "a": None},
+    "née 😀 \u2028",
+    0,
+    1.5,
+    [],
+    True,
+    {"x": {"y": ["\\u0041", "\\"]}},
+]
 COLUMNS = """version, event_id, event_type, step, attempt, item, status, payload::text, payload is null,
     meta::text, meta is null, content_hash, command_id, causation_id, traceparent, created_at"""
 HEAD = """
