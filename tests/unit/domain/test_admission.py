@@ -40,6 +40,17 @@ def test_a_result_after_the_end_is_recorded_as_late_and_changes_nothing() -> Non
     play.check_replay()
 
 
+def test_what_was_encoded_for_another_payload_is_not_kept() -> None:
+    play = given(ONE)
+    command_id = play.open_command("a").command_id
+    sent = completed(command_id)._replace(payload={"data": 1}, encoded=b'{"data":1}')
+    in_time = admit(play.state, sent, Origin.OUTSIDE, play.now, play.fact(command_id)).event
+    play.cancel("enough")
+    late = admit(play.state, sent, Origin.OUTSIDE, play.now, play.fact(command_id)).event
+    assert in_time is not None and in_time.encoded == b'{"data":1}'
+    assert late is not None and late.encoded is None and late.payload != sent.payload
+
+
 def test_cancel_ends_at_once_and_repeated_changes_nothing() -> None:
     play = given(ONE)
     assert play.cancel("enough") == ["execution.cancelled"]

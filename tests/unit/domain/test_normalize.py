@@ -227,6 +227,8 @@ def deep(levels: int) -> object:
         ("bad_text", {"\udfff": 1}),
         ("bad_number", float("nan")),
         ("bad_number", [float("inf")]),
+        ("bad_number", {"none": None, "text": "g" * 20, "deep": [[1.5, {"x": -float("inf")}]], "more": 2.5}),
+        ("bad_number", [255, -1, None, -float("nan")]),
         ("bad_number", [2**64]),
         ("bad_number", {"a": -(2**63) - 1}),
         ("bad_type", {1: 2}),
