@@ -47,8 +47,11 @@ def test_what_was_encoded_for_another_payload_is_not_kept() -> None:
     in_time = admit(play.state, sent, Origin.OUTSIDE, play.now, play.fact(command_id)).event
     play.cancel("enough")
     late = admit(play.state, sent, Origin.OUTSIDE, play.now, play.fact(command_id)).event
-    assert in_time is not None and in_time.encoded == b'{"data":1}'
-    assert late is not None and late.encoded is None and late.payload != sent.payload
+    assert in_time is not None
+    assert in_time.encoded == b'{"data":1}'
+    assert late is not None
+    assert late.encoded is None
+    assert late.payload != sent.payload
 
 
 def test_cancel_ends_at_once_and_repeated_changes_nothing() -> None:
