@@ -78,11 +78,15 @@ async def playlog(*arguments: str | Path, folder: Path, seconds: float = 120.0) 
 
 
 @asynccontextmanager
-async def dev(folder: Path, *arguments: str) -> AsyncIterator[Dev]:
+async def dev(folder: Path, *arguments: str, **settings: str) -> AsyncIterator[Dev]:
     """Start `playlog dev` and wait until it is ready; ended in order afterwards if it still runs."""
     with (folder / "dev.out").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *command("dev", *arguments), cwd=folder, env=environment(), stdout=output, stderr=output
+            *command("dev", *arguments),
+            cwd=folder,
+            env=environment() | settings,
+            stdout=output,
+            stderr=output,
         )
     try:
         running = await eventually(lambda: _ready(process, folder), timeout=START_SECONDS)
