@@ -146,5 +146,6 @@ class MemoryStream:
 
     def _forget(self, published: Iterable[MemoryMessage]) -> None:
         """Drop those of a publisher who has gone away; what is acknowledged stays so."""
-        if [message for message in published if message.acknowledged.cancel()]:
+        abandoned = [message for message in published if message.acknowledged.cancel()]
+        if abandoned:
             self._waiting = deque(message for message in self._waiting if not message.acknowledged.done())
