@@ -12,6 +12,7 @@ from engine.domain.decision import error
 from engine.domain.effects import EXECUTION_TIMER, CloseCommand, DropTimer, Effect
 from engine.domain.events import NewEvent
 from engine.domain.execution import Execution
+from engine.domain.handles import is_unconfirmed
 from engine.domain.ids import derive_id, parse_id, settled_event_id
 from engine.domain.vocabulary import (
     EVENT_STATUS,
@@ -80,6 +81,8 @@ def admit(
     state: Execution, event: NewEvent, origin: Origin, now: datetime, command: CommandFact | None = None
 ) -> Admission:
     """Judge one event against the state under the head's lock. Pure; `command` is the row of its id."""
+    if is_unconfirmed(event.payload):
+        return rejected("unknown_payload", "the payload it refers to is not stored for this execution")
     if state.is_foreign:
         return _foreign_stream(event, origin)
     kind = known_type(event.event_type)
