@@ -125,6 +125,7 @@ def _shown(command: Claimed) -> dict[str, object]:
         "item": command.item,
         "tool": command.tool,
         "input": orjson.Fragment(command.input),
+        "handles": orjson.Fragment(command.handles),
         "lease_token": str(command.lease_token),
         "leased_until": iso(command.leased_until),
         "deadline": iso(command.deadline),

@@ -31,6 +31,7 @@ create table playlog.command (
     priority smallint not null default 0,
     state text not null default 'pending'::text,
     input json not null,
+    handles json,
     timeout_seconds double precision not null,
     available_at timestamp with time zone not null,
     deadline timestamp with time zone,
@@ -47,6 +48,7 @@ create table playlog.command (
 ) with (fillfactor=70);
 comment on column playlog.command.announced_at is 'when the first heartbeat recorded the claim in the log';
 comment on column playlog.command.deadline is 'end of the attempt, counted from its claim; no lease goes beyond it';
+comment on column playlog.command.handles is 'the places in the input where a reference stands for its payload; null when there are none';
 CREATE INDEX command_claimable ON playlog.command USING btree (pool, priority DESC, available_at, command_id) WHERE (state = 'pending'::text);
 CREATE INDEX command_closed ON playlog.command USING btree (closed_at) WHERE (state = 'closed'::text);
 CREATE INDEX command_leased ON playlog.command USING btree (leased_until) WHERE (state = 'claimed'::text);

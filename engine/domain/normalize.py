@@ -240,7 +240,7 @@ def _envelope(status: str, fields: Raw) -> Raw:
         case None | "data":
             return envelope(status, payload)
         case "ref":
-            reference: Raw = {"kind": "ref", "uri": _uri(fields.get("result_uri"))}
+            reference: Raw = {"kind": "ref", "uri": reference_uri(fields.get("result_uri"))}
         case "refs":
             reference = {"kind": "refs", "event_ids": _id_list(fields.get("event_ids"))}
         case _:
@@ -257,7 +257,8 @@ def _outcome(event_type: str, status: str, fields: Raw) -> Raw:
     return {"status": status, "data": error_of(value) if event_type == EventType.COMMAND_FAILED else value}
 
 
-def _uri(value: object) -> str:
+def reference_uri(value: object) -> str:
+    """The address of a result that lies elsewhere; raises `Unstorable` when there is none."""
     if not isinstance(value, str) or not value:
         raise Unstorable("bad_type", "result_kind ref needs a result_uri")
     return value

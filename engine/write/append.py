@@ -19,7 +19,7 @@ from engine.domain.admit import CommandFact, rejected
 from engine.domain.execution import initial
 from engine.domain.scope import Lacking, Supply
 from engine.errors import PlaylogError
-from engine.write import load
+from engine.write import load, payloads
 from engine.write.cache import Cache, Remembered
 from engine.write.ids import IdBlock
 from engine.write.keys import Pending, claim_keys
@@ -52,6 +52,7 @@ async def append(
         pending = await claim_keys(connection, list(zip(requests, outcomes, strict=True)))
         heads = await _lock_heads(connection, pending)
         pending = await _still_wanted(connection, pending)
+        pending = await payloads.confirmed(connection, pending)
         moment, facts = await _look(connection, pending)
         remembered = await load.states(connection, context.cache, heads.values())
         streams = _streams(pending, heads, remembered)
@@ -184,8 +185,20 @@ async def _load(
         if need - values.keys():
             raise PlaylogError("a value that deciding needs is not in the log", code="log_incomplete")
         stream.supply.values.update(values)
+    await _load_payloads(connection, running, lacking)
     if any(need.ids for need in lacking.values()):
         await context.ids.ensure(connection, sum(need.ids for need in lacking.values()))
+
+
+async def _load_payloads(
+    connection: asyncpg.Connection, running: Iterable[tuple[Stream, object]], lacking: Mapping[int, Lacking]
+) -> None:
+    wanted = frozenset[str]().union(*(need.payloads for need in lacking.values()))
+    if not wanted:
+        return
+    found = await payloads.contents(connection, wanted)
+    for stream, _ in running:
+        stream.supply.payloads |= {uri: found[uri] for uri in lacking[stream.execution_id].payloads}
 
 
 async def _still_wanted(connection: asyncpg.Connection, pending: Pending) -> Pending:

@@ -28,7 +28,10 @@ UNKNOWN_COMMAND = rejected("unknown_command", "there is no such command")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A command in a worker's hands until `leased_until`; `input` is JSON, `timeout` seconds."""
+    """A command in a worker's hands until `leased_until`; `input` is JSON, `timeout` seconds.
+
+    `handles` is a JSON list of the places in the input where a reference stands for its payload.
+    """
 
     command_id: int
     execution_id: int
@@ -42,6 +45,7 @@ class Claimed:
     deadline: datetime
     timeout: float
     traceparent: str | None
+    handles: bytes = b"[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,15 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came of an attempt: an output, or an error `{code, message, ...}`."""
+    """What came of an attempt: an output, or an error `{code, message, ...}`.
+
+    `payload_uri` is where an output is kept that is too large for the log; then there is no `value`.
+    """
 
     lease: Lease
     succeeded: bool
     value: object
+    payload_uri: str | None = None
     execution_id: int | None = None
     started_at: str | None = None
 
@@ -116,6 +124,7 @@ async def claim(
             deadline=row["deadline"],
             timeout=row["timeout_seconds"],
             traceparent=row["traceparent"],
+            handles=b"[]" if row["handles"] is None else row["handles"].encode(),
         )
         for row in rows
     ]
@@ -170,10 +179,13 @@ def _result_event(worker_id: str, result: Result) -> NewEvent:
     if result.started_at is not None:
         meta["started_at"] = result.started_at
     status = EVENT_STATUS[kind]
+    said: dict[str, object] = {"data": result.value}
+    if result.payload_uri is not None:
+        said = {"reference": {"kind": "ref", "uri": result.payload_uri}}
     return NewEvent(
         event_type=kind.value,
         status=status,
-        payload={"status": status, "data": result.value},
+        payload={"status": status, **said},
         meta=meta,
         command_id=result.lease.command_id,
         lease_token=result.lease.lease_token,

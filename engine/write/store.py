@@ -199,6 +199,7 @@ def _command_row(command: IssueCommand) -> tuple[object, ...]:
         command.timeout,
         command.available_at,
         command.traceparent,
+        None if command.handles is None else command.handles.decode(),
     )
 
 

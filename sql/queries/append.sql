@@ -98,9 +98,10 @@ where e.execution_id = n.execution_id
 -- name: insert_commands
 -- Commands that this append issues.
 insert into playlog.command (command_id, execution_id, step, item, attempt, tool, pool, priority, input,
-    timeout_seconds, available_at, traceparent)
+    timeout_seconds, available_at, traceparent, handles)
 select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::integer[], $5::integer[], $6::text[],
-    $7::text[], $8::smallint[], $9::json[], $10::double precision[], $11::timestamptz[], $12::text[])
+    $7::text[], $8::smallint[], $9::json[], $10::double precision[], $11::timestamptz[], $12::text[],
+    $13::json[])
 
 -- name: close_commands
 -- Nobody may claim, extend or settle these any more.
