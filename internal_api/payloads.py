@@ -1,4 +1,4 @@
-"""`/payloads/{sha256}`: outputs too large for the log; a worker stores one before it settles with a reference."""
+"""`/payloads/{sha256}`: outputs too large for the log, stored before a result refers to them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def _key(request: web.Request) -> PayloadKey:
     execution_id = parse_id(read_query(request, ["execution_id"]).get("execution_id"))
     faults = []
     if not SHA256_HEX.fullmatch(name):
-        faults.append({"loc": ["sha256"], "msg": "must be 64 hexadecimal digits in lower case", "type": "hash"})
+        msg = "must be 64 hexadecimal digits in lower case"
+        faults.append({"loc": ["sha256"], "msg": msg, "type": "hash"})
     if execution_id is None:
         faults.append({"loc": ["execution_id"], "msg": "must be an identifier", "type": "id"})
     if execution_id is None or faults:

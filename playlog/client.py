@@ -187,6 +187,11 @@ class Client:
         path = f"{_path(execution_id)}/steps"
         return cast("StepList", await self._ask("GET", path, query=query, longer=wait or 0.0))["items"]
 
+    async def payload(self, uri: str) -> JsonValue:
+        """Return the large value that a reference names: `payload:<execution_id>/<sha256>`."""
+        execution_id, _, sha256 = uri.removeprefix("payload:").partition("/")
+        return await self._ask("GET", f"{_path(execution_id)}/payloads/{quote(sha256, safe='')}")
+
     async def cancel(self, execution_id: str, reason: str | None = None) -> Standing:
         """End an execution; repeated, it answers the same. Raises 409 for one that has ended otherwise."""
         body = {} if reason is None else {"reason": reason}

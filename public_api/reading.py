@@ -8,16 +8,17 @@ from aiohttp import web
 from pydantic import Field, model_validator
 
 from engine.domain.events import to_json
+from engine.domain.handles import SHA256_HEX, PayloadKey
 from engine.domain.vocabulary import TERMINAL_STATUSES
 from engine.errors import Conflict, NotFound, PlaylogError
-from engine.read import executions, history, listing
+from engine.read import executions, history, listing, payloads
 from engine.read.executions import Found
 from engine.runtime.database import checkout
 from engine.runtime.http import REQUEST_ID_KEY
 from engine.runtime.problems import problem
 from public_api import answers, fields
 from public_api.answers import EventPage, Execution, ExecutionPage, StepList
-from public_api.query import Query
+from public_api.query import Query, fault, invalid
 from public_api.routes import Call, Group
 from public_api.waiters import Read
 
@@ -173,6 +174,22 @@ async def events(call: Call, *, execution_id: int, query: EventsQuery) -> web.Re
     onwards = shown[-1].version if len(found) > query.limit else None
     content = {"items": [to_json(event) for event in shown], "next_after_version": onwards}
     return answers.page(call.request, content, after_version=onwards)
+
+
+@routes.add(
+    "GET",
+    "/executions/{execution_id}/payloads/{sha256}",
+    answers={200: bytes, 304: type(None)},
+    problems=(404, 422),
+)
+async def payload(call: Call, *, execution_id: int, sha256: str) -> web.Response:
+    """Return a large value, to which an event or an output refers as `payload:<execution_id>/<sha256>`."""
+    if not SHA256_HEX.fullmatch(sha256):
+        wanted = "must be 64 hexadecimal digits in lower case"
+        raise invalid([fault(("path", "sha256"), wanted, "value")], "invalid_hash")
+    async with checkout(call.api.pool) as connection:
+        body = await payloads.body(connection, PayloadKey(execution_id, bytes.fromhex(sha256)))
+    return answers.content(call.request, body, sha256)
 
 
 async def projected(call: Call, execution_id: int, query: ReadQuery) -> Found | None:

@@ -27,6 +27,7 @@ INTERVAL_SECONDS = 10.0
 REQUEST_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
 _SILENT_BEATS = 3
+_TOLD_AGAIN_SECONDS = 30.0
 
 
 class HeartbeatThread(threading.Thread):
@@ -55,6 +56,8 @@ class HeartbeatThread(threading.Thread):
         self._stopping = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
         self._answered: float | None = None
+        self._failures = 0
+        self._told_at = 0.0
 
     def run(self) -> None:
         """Beat until stopped; a beat that fails is repeated sooner than the interval."""
@@ -81,16 +84,29 @@ class HeartbeatThread(threading.Thread):
             answer = self._post(orjson.dumps({**self._identity, "commands": commands}))
             cancelled, lost = _ids(answer, "cancelled"), _ids(answer, "lost")
         except (OSError, http.client.HTTPException, ValueError, TypeError) as error:
-            metrics.heartbeat_failures.inc()
-            _log.warning(
-                "worker.heartbeat_failed", error=f"{type(error).__name__}: {error}", held=len(commands)
-            )
+            self._note_failure(error, held=len(commands))
             self._disconnect()
             return False
-        self._answered = time.monotonic()
+        self._note_answer()
         if cancelled or lost:
             self._on_answer(cancelled, lost)
         return True
+
+    def _note_failure(self, error: Exception, *, held: int) -> None:
+        """Count every failure; of failures in a row tell the first, and then how many there are by now."""
+        metrics.heartbeat_failures.inc()
+        self._failures += 1
+        now = time.monotonic()
+        if self._failures == 1 or now - self._told_at >= _TOLD_AGAIN_SECONDS:
+            self._told_at = now
+            reason = f"{type(error).__name__}: {error}"
+            _log.warning("worker.heartbeat_failed", error=reason, held=held, failures=self._failures)
+
+    def _note_answer(self) -> None:
+        if self._failures > 1:
+            _log.info("worker.heartbeat_answered", failures=self._failures)
+        self._failures = 0
+        self._answered = time.monotonic()
 
     def _post(self, body: bytes) -> object:
         if self._connection is None:

@@ -26,6 +26,7 @@ from engine.errors import PlaylogError
 from worker import metrics
 from worker.attempt import known_tool, run_attempt
 from worker.commands import Command, Held, Result, age, completed, now_iso, read_command
+from worker.payloads import Payloads
 from worker.settling import Settler
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class PoolLoop:
         self._tools = tools
         self._held = held
         self._logs = logs
+        self._payloads = Payloads(api)
         self._ready: deque[Command] = deque()
         self._running: dict[str, asyncio.Task[Result]] = {}
         self._given_up: dict[str, str] = {}
@@ -197,14 +199,15 @@ class PoolLoop:
         # A command without work needs neither a slot nor a task.
         metrics.commands("noop", "completed").inc()
         self._mean_seconds -= _WEIGHT * self._mean_seconds
-        self._settler.add(completed(command, None, started_at))
+        self._settler.add(completed(command, b"null", started_at))
 
     # -- running
 
     def _start_ready(self) -> None:
         while self._ready and len(self._running) < self._pool.slots and not self._draining:
             command = self._ready.popleft()
-            task = asyncio.create_task(run_attempt(self._tools, command, self._logs.writer(command)))
+            write = self._logs.writer(command)
+            task = asyncio.create_task(run_attempt(self._tools, self._payloads, command, write))
             self._running[command.key] = task
             task.add_done_callback(partial(self._ended, command))
         metrics.busy_slots.set(len(self._running))

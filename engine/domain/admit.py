@@ -85,6 +85,12 @@ def admit(
         return rejected("unknown_payload", "the payload it refers to is not stored for this execution")
     if state.is_foreign:
         return _foreign_stream(event, origin)
+    return _native_stream(state, event, origin, now, command)
+
+
+def _native_stream(
+    state: Execution, event: NewEvent, origin: Origin, now: datetime, command: CommandFact | None
+) -> Admission:
     kind = known_type(event.event_type)
     if kind in {EventType.COMMAND_COMPLETED, EventType.COMMAND_FAILED}:
         return _settle(state, event, command)

@@ -50,7 +50,7 @@ def parse_uri(uri: object) -> PayloadKey | None:
 
 
 def own_reference(payload: object) -> dict[str, Any] | None:
-    """The reference of a result that is kept as a payload of ours; other addresses are their owners' matter."""
+    """The reference of a result that is kept as a payload of ours; other addresses are none of our business."""
     reference = payload.get("reference") if isinstance(payload, dict) else None
     uri = reference.get("uri") if isinstance(reference, dict) else None
     return reference if isinstance(uri, str) and uri.startswith(SCHEME) else None
@@ -103,7 +103,8 @@ class Referring:
         value = self.value
         for place in self.places:
             path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)
-            value = _replaced(value, place, lambda found, at=named + path: Handle(found["reference"], at, fetch))
+            reference = reference_at(value, place)
+            value = replaced(value, place, Handle(reference, named + path, fetch))
         return value
 
 
@@ -149,6 +150,23 @@ def opened(value: object) -> object:
     return value
 
 
+def replaced(value: Any, place: Place, part: object) -> object:  # noqa: ANN401  # any JSON
+    """The value with another part at a place; what that does not touch is shared, nothing is changed."""
+    if not place:
+        return part
+    copy = value.copy()
+    copy[place[0]] = replaced(value[place[0]], place[1:], part)
+    return copy
+
+
+def reference_at(value: Any, place: Place) -> dict[str, Any]:  # noqa: ANN401  # any JSON
+    """The reference that stands at a place."""
+    for key in place:
+        value = value[key]
+    reference: dict[str, Any] = value["reference"]
+    return reference
+
+
 def _places(value: object, at: tuple[str | int, ...]) -> Iterator[Place]:
     if isinstance(value, Handle):
         yield at
@@ -158,11 +176,3 @@ def _places(value: object, at: tuple[str | int, ...]) -> Iterator[Place]:
     elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
             yield from _places(part, (*at, index))
-
-
-def _replaced(value: Any, place: Place, make: Callable[[Any], object]) -> object:  # noqa: ANN401  # any JSON
-    if not place:
-        return make(value)
-    copy = value.copy()
-    copy[place[0]] = _replaced(value[place[0]], place[1:], make)
-    return copy

@@ -52,10 +52,7 @@ async def confirmed(connection: asyncpg.Connection, pending: Pending) -> Pending
     if not referring:
         return pending
     wanted = {
-        key
-        for request, _ in pending
-        for event in request.events
-        if (key := _key(request, event)) is not None
+        key for request, _ in pending for event in request.events if (key := _key(request, event)) is not None
     }
     rows = await connection.fetch(SQL.sizes, *columns(list(wanted))) if wanted else []
     sizes = {PayloadKey(row["execution_id"], row["sha256"]): row["bytes"] for row in rows}
