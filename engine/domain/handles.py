@@ -50,7 +50,7 @@ def parse_uri(uri: object) -> PayloadKey | None:
 
 
 def own_reference(payload: object) -> dict[str, Any] | None:
-    """The reference of a result that is kept as a payload of ours; other addresses are none of our business."""
+    """The reference of a result that is kept as a payload of ours; others are not ours to judge."""
     reference = payload.get("reference") if isinstance(payload, dict) else None
     uri = reference.get("uri") if isinstance(reference, dict) else None
     return reference if isinstance(uri, str) and uri.startswith(SCHEME) else None
@@ -62,13 +62,18 @@ def is_unconfirmed(payload: object) -> bool:
     return reference is not None and type(reference.get("bytes")) is not int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Handle:
-    """A large value where an expression meets it; `named` is how errors call it, `fetch` gives the value."""
+    """A large value where an expression meets it; `named` is how errors call it, `fetch` gives the value.
 
-    reference: Reference
-    named: str
-    fetch: Callable[[str], object]
+    No dataclass on purpose: those would be written as JSON by accident, where only `written` may.
+    """
+
+    __slots__ = ("_fetch", "named", "reference")
+
+    def __init__(self, reference: Reference, named: str, fetch: Callable[[str], object]) -> None:
+        self.reference = reference
+        self.named = named
+        self._fetch = fetch
 
     @property
     def bytes(self) -> int:
@@ -80,7 +85,7 @@ class Handle:
         """The value itself; raises `ExpressionFailed` when it is too large to be read."""
         if self.bytes > MOST_READ_BYTES:
             raise self.refused()
-        return self.fetch(self.reference["uri"])
+        return self._fetch(self.reference["uri"])
 
     def refused(self) -> ExpressionFailed:
         """The failure of reading what can only be passed on."""

@@ -12,7 +12,7 @@ from playlog.answers import Standing
 from playlog.cli.command import command
 from playlog.cli.live import print_event
 from playlog.cli.session import Session
-from playlog.cli.tables import execution_view, list_view, steps_view, value_view
+from playlog.cli.tables import execution_view, list_view, steps_view
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of an execution.")]
 
@@ -81,7 +81,9 @@ async def payload(
     """Show a large value that an output or an event only refers to."""
     async with session.client() as client:
         value = await client.payload(uri)
-    session.answer(value, value_view("payload", value))
+    session.line(
+        value, orjson.OPT_INDENT_2
+    )  # to be read or piped on: colours would take longer than the rest
 
 
 async def cancel(
