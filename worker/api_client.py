@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -29,6 +30,7 @@ CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 AWAY_SECONDS = 15.0
 _LONGEST_PAUSE = 15.0
+_LARGE_BODY = 512 * 1024
 _REFUSALS = frozenset({400, 409, 415, 422})
 _GONE = frozenset({"unknown_execution", "unknown_payload", "purged"})
 _full_jitter = tenacity.wait_random_exponential(multiplier=0.2, max=_LONGEST_PAUSE)
@@ -124,8 +126,10 @@ class InternalApi:
         content_type = "application/json" if method == "POST" else "application/octet-stream"
         headers = {"Authorization": f"Bearer {self._token.read()}", "Content-Type": content_type}
         limit = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
+        # Large bytes as they are would be written in one go, and hold up everything else meanwhile.
+        body = io.BytesIO(data) if data is not None and len(data) > _LARGE_BODY else data
         async with self._session.request(
-            method, self._url + path, data=data, headers=headers, timeout=limit, allow_redirects=False
+            method, self._url + path, data=body, headers=headers, timeout=limit, allow_redirects=False
         ) as response:
             content = await response.read()
         if response.status != HTTPStatus.OK:
