@@ -6,7 +6,7 @@ from aiohttp import web
 
 from engine.domain.handles import SHA256_HEX, PayloadKey
 from engine.domain.ids import parse_id
-from engine.errors import Invalid, Malformed
+from engine.errors import Invalid, Malformed, NotFound
 from engine.read import payloads as reading
 from engine.runtime.http import json_response, read_body
 from engine.write import payloads
@@ -35,6 +35,8 @@ async def get(request: web.Request) -> web.Response:
     key = _key(request)
     async with request.app[API].borrow() as connection:
         body = await reading.body(connection, key)
+    if body is None:
+        raise NotFound("the execution has no such payload", code="unknown_payload")
     return web.Response(body=body, content_type=BYTES, headers={"ETag": f'"{key.sha256.hex()}"'})
 
 

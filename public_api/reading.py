@@ -189,6 +189,10 @@ async def payload(call: Call, *, execution_id: int, sha256: str) -> web.Response
         raise invalid([fault(("path", "sha256"), wanted, "value")], "invalid_hash")
     async with checkout(call.api.pool) as connection:
         body = await payloads.body(connection, PayloadKey(execution_id, bytes.fromhex(sha256)))
+        if body is None and await history.head(connection, execution_id) is None:
+            raise fields.unknown_execution(execution_id)
+    if body is None:
+        raise NotFound("the execution has no such payload", code="unknown_payload")
     return answers.content(call.request, body, sha256)
 
 

@@ -60,11 +60,12 @@ class Payloads:
             raise ToolFailed("unknown_payload", f"{uri} is no address of a payload")
         try:
             data = await self._api.fetch_payload(key)
-            content: object = orjson.loads(data)
         except Invalid as refusal:
             raise ToolFailed(refusal.code, refusal.detail) from None
-        except orjson.JSONDecodeError:
-            raise ToolFailed("validation", f"{uri} is no JSON") from None
         if sha256(data).digest() != key.sha256:
             raise ToolFailed("bad_payload", f"{uri} has another hash")
+        try:
+            content: object = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise ToolFailed("validation", f"{uri} is no JSON") from None
         return content

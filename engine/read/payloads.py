@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncpg
 
 from engine.domain.handles import PayloadKey
-from engine.errors import NotFound
 from sql import queries
 
 SQL = queries.load("payloads")
 
 
-async def body(connection: asyncpg.Connection, key: PayloadKey) -> bytes:
-    """The bytes of a payload; raises `NotFound` when none is stored under that execution and hash."""
+async def body(connection: asyncpg.Connection, key: PayloadKey) -> bytes | None:
+    """The bytes of a payload, None when none is stored under that execution and hash."""
     found: bytes | None = await connection.fetchval(SQL.body, key.execution_id, key.sha256)
-    if found is None:
-        raise NotFound("the execution has no such payload", code="unknown_payload")
     return found

@@ -54,6 +54,7 @@ class Client:
     session: aiohttp.ClientSession
     api: Api
     engine: Engine
+    url: str
     headers: dict[str, str] = field(default_factory=lambda: {"Authorization": f"Bearer {TOKEN}"})
 
     async def post(self, route: str, body: object, **headers: str) -> Answer:
@@ -115,7 +116,7 @@ async def serving(
                     aiohttp.ClientSession(base) as session,
                     servers.connected(database_url) as connection,
                 ):
-                    yield Client(session, api, Engine(connection, api.desk.appender, []))
+                    yield Client(session, api, Engine(connection, api.desk.appender, []), base)
                     api.bell.close()
             finally:
                 await server.close()

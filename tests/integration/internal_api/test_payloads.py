@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from yarl import URL
 
 from engine.domain.handles import MOST_BYTES
 from tests.support.internal_api import Answer, Client
@@ -77,8 +78,7 @@ async def test_16_mib_are_taken_and_one_byte_more_is_413_also_in_chunks(
 async def test_a_length_over_the_limit_is_413_before_a_byte_of_it_is_sent(
     client: Client, execution_id: int
 ) -> None:
-    assert client.session._base_url is not None
-    reader, writer = await asyncio.open_connection("127.0.0.1", client.session._base_url.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(client.url).port)
     path = f"/api/internal/payloads/{NAME}?execution_id={execution_id}"
     authorization = client.headers["Authorization"]
     head = f"PUT {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\n"

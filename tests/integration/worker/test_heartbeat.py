@@ -4,9 +4,12 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from structlog.testing import capture_logs
+
 from tests.support import internal_api_stub, workers
 from tests.support.eventually import eventually
 from tests.support.processes import assert_gone
+from worker import metrics
 from worker.tools.shell import shell_tool
 
 if TYPE_CHECKING:
@@ -72,6 +75,18 @@ async def test_a_heartbeat_that_fails_is_repeated_soon(stub: InternalApiStub) ->
     stub.fail_next("/commands/heartbeat", internal_api_stub.Fault(status=503))
     async with workers.running(stub, beat=100.0):
         await eventually(lambda: _some(len(stub.bodies("/commands/heartbeat")) == 2))
+
+
+async def test_failures_in_a_row_are_counted_each_and_told_once(stub: InternalApiStub) -> None:
+    before = metrics.heartbeat_failures._value.get()
+    for _ in range(5):
+        stub.fail_next("/commands/heartbeat", internal_api_stub.Fault(status=503))
+    with capture_logs() as logs:
+        async with workers.running(stub, beat=0.01):
+            await eventually(lambda: _some(len(stub.beats) > 1))
+    told = [(log["event"], log["failures"]) for log in logs if "failures" in log]
+    assert told == [("worker.heartbeat_failed", 1), ("worker.heartbeat_answered", 5)]
+    assert metrics.heartbeat_failures._value.get() == before + 5
 
 
 def _some(value: object) -> None:
