@@ -22,11 +22,13 @@ routes = web.RouteTableDef()
 async def put(request: web.Request) -> web.Response:
     """Store the body for an execution under its hash; sending it again changes nothing."""
     key = _key(request)
-    body = await read_body(request)
-    if not body:
-        raise Malformed("the request needs a body", code="empty")
-    async with request.app[API].borrow() as connection:
-        return json_response({"stored": await payloads.store(connection, key, body)})
+    api = request.app[API]
+    async with api.uploads:
+        body = await read_body(request)
+        if not body:
+            raise Malformed("the request needs a body", code="empty")
+        async with api.borrow() as connection:
+            return json_response({"stored": await payloads.store(connection, key, body)})
 
 
 @routes.get("/payloads/{sha256}")

@@ -11,6 +11,9 @@ VALUE_DEPTH = 64
 LARGEST_INTEGER = 2**64 - 1
 SMALLEST_INTEGER = -(2**63)
 
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
 
 class Unstorable(ValueError):  # noqa: N818  # named as the fact it reports
     """A value or event cannot be stored; `code` is of the catalogue, `detail` names no value."""
@@ -33,10 +36,20 @@ def check_value(value: object) -> None:
         raise Unstorable("bad_type", "the value is not JSON") from None
     if len(encoded) > VALUE_BYTES:
         raise Unstorable("too_large", f"{len(encoded)} bytes, at most {VALUE_BYTES} are allowed")
-    # NaN and infinities are written as null, NUL as an escape; brackets inside texts count as well.
-    suspicious = b"null" in encoded or b"\\u0000" in encoded
-    if suspicious or encoded.count(b"{") + encoded.count(b"[") > VALUE_DEPTH:
+    # NaN and infinities are written as null, NUL as an escape.
+    if b"null" in encoded or b"\\u0000" in encoded or _is_deep(encoded):
         _look_through(value)
+
+
+def _is_deep(encoded: bytes) -> bool:
+    """Whether JSON is nested too deep, from its brackets outside of texts: each round takes off one level."""
+    if encoded.count(b"{") + encoded.count(b"[") <= VALUE_DEPTH:
+        return False
+    unescaped = encoded.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = b"".join(unescaped.split(b'"')[::2]).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(VALUE_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
 
 
 def _look_through(value: object) -> None:

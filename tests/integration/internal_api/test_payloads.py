@@ -12,6 +12,8 @@ import pytest
 from yarl import URL
 
 from engine.domain.handles import MOST_BYTES
+from internal_api.api import UPLOADS_AT_ONCE
+from tests.support.eventually import eventually
 from tests.support.internal_api import Answer, Client
 
 if TYPE_CHECKING:
@@ -127,3 +129,19 @@ async def test_random_bytes_come_back_as_they_were_with_their_hash_as_tag(
     async with client.session.get(f"/api/internal/payloads/{path}", headers=client.headers) as response:
         assert response.headers["ETag"] == f'"{sha256(body).hexdigest()}"'
         assert await response.read() == body
+
+
+async def test_only_so_many_bodies_are_taken_at_once_and_the_others_wait(
+    client: Client, execution_id: int
+) -> None:
+    for _ in range(UPLOADS_AT_ONCE):
+        await client.api.uploads.acquire()
+    waiting = asyncio.create_task(put(client, f"{NAME}?execution_id={execution_id}", BODY))
+    await eventually(lambda: has_waiters(client.api.uploads))
+    assert await client.engine.value("select count(*) from playlog.payload") == 0
+    client.api.uploads.release()
+    assert (await waiting).status == 200
+
+
+def has_waiters(uploads: asyncio.Semaphore) -> None:
+    assert uploads._waiters

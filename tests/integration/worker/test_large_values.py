@@ -120,6 +120,7 @@ async def test_more_than_the_limit_fails_as_output_too_large(
     async with workers.running(stub, {"make": make}):
         await eventually(lambda: stub.result(number))
     assert stub.result(number)["error"]["code"] == "output_too_large"
+    assert refusals or f"{MOST_BYTES + 1} bytes" in stub.result(number)["error"]["message"]
     assert stub.payloads == {}
 
 
