@@ -83,11 +83,11 @@ async def test_a_length_over_the_limit_is_413_before_a_byte_of_it_is_sent(
     reader, writer = await asyncio.open_connection("127.0.0.1", URL(client.url).port)
     path = f"/api/internal/payloads/{NAME}?execution_id={execution_id}"
     authorization = client.headers["Authorization"]
-    head = f"PUT {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\n"
+    head = f"PUT {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {authorization}\r\n"
     writer.write(f"{head}Content-Length: {MOST_BYTES + 1}\r\n\r\n".encode())
     assert (await reader.readline()).startswith(b"HTTP/1.1 413")
     writer.write(bytes(MOST_BYTES + 1))  # a server that has answered waits a while for what was announced
-    await writer.drain()
+    await reader.read()
     writer.close()
     await writer.wait_closed()
 
