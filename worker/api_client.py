@@ -71,16 +71,21 @@ class InternalApi:
 
     async def store_payload(self, key: PayloadKey, data: bytes) -> None:
         """Keep bytes for an execution, repeated until the API answers; raises `TooLarge` and `Invalid`."""
-        await self._insist(lambda: self._payload("PUT", key, data))
+
+        async def store() -> Answer:
+            with self._watched(PAYLOADS):
+                return _object(PAYLOADS, await self._send("PUT", _place_of(key), data, REQUEST_SECONDS))
+
+        await self._insist(store)
 
     async def fetch_payload(self, key: PayloadKey) -> bytes:
         """Return the bytes, asked for until the API answers; raises `Invalid` when there are none."""
-        return await self._insist(lambda: self._payload("GET", key))
 
-    async def _payload(self, method: str, key: PayloadKey, data: bytes | None = None) -> bytes:
-        path = f"{PAYLOADS}/{key.sha256.hex()}?execution_id={key.execution_id}"
-        with self._watched(PAYLOADS):
-            return await self._send(method, path, data, REQUEST_SECONDS)
+        async def fetch() -> bytes:
+            with self._watched(PAYLOADS):
+                return await self._send("GET", _place_of(key), None, REQUEST_SECONDS)
+
+        return await self._insist(fetch)
 
     async def fault(self) -> str | None:
         """Return why the API counts as away: no request has succeeded for a while."""
@@ -135,6 +140,10 @@ class InternalApi:
         if response.status != HTTPStatus.OK:
             raise _refusal(path, response.status, response.headers.get("Retry-After"), content)
         return content
+
+
+def _place_of(key: PayloadKey) -> str:
+    return f"{PAYLOADS}/{key.sha256.hex()}?execution_id={key.execution_id}"
 
 
 def _object(route: str, content: bytes) -> Answer:

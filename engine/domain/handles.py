@@ -141,7 +141,7 @@ def written(value: object) -> Written:
         return {"reference": part.reference}
 
     encoded = orjson.dumps(value, default=refer)
-    return Written(encoded, list(_places(value, ())) if met else [], met)
+    return Written(encoded, [list(place) for place in _places(value, ())] if met else [], met)
 
 
 def opened(value: object) -> object:
