@@ -428,7 +428,8 @@ $function$;
 alter table playlog.playbook_version add constraint playbook_version_definition FOREIGN KEY (definition_hash) REFERENCES playlog.definition(definition_hash);
 alter table playlog.playbook_version add constraint playbook_version_playbook FOREIGN KEY (path) REFERENCES playlog.playbook(path);
 
-CREATE TRIGGER audit_append_only BEFORE UPDATE ON playlog.audit FOR EACH ROW EXECUTE FUNCTION playlog.refuse_change();
+CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE ON playlog.audit FOR EACH ROW EXECUTE FUNCTION playlog.refuse_change();
+CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON playlog.audit FOR EACH STATEMENT EXECUTE FUNCTION playlog.refuse_change();
 
 CREATE TRIGGER definition_append_only BEFORE DELETE OR UPDATE ON playlog.definition FOR EACH ROW EXECUTE FUNCTION playlog.refuse_change();
 

@@ -11,6 +11,7 @@ import asyncpg
 from engine.domain.ids import SHARDS
 from engine.domain.messages import Span, headers
 from engine.errors import NotFound
+from engine.write.audit import listed, note
 from engine.write.parking import MAX_DELAY_SECONDS, Failure, park
 from engine.write.shards import forget_checkpoints, lock, note_published, prefer_indexes
 from sql import queries
@@ -211,12 +212,40 @@ async def dead(
     return page, page[-1].outbox_id if len(rows) > limit else None
 
 
-async def redrive(connection: asyncpg.Connection, outbox_ids: Sequence[int] | None = None) -> int:
-    """Put dead messages (None: all) back to be published; returns how many there were."""
+async def redrive(
+    connection: asyncpg.Connection, outbox_ids: Sequence[int] | None = None, *, actor: str
+) -> int:
+    """Put dead messages (None: all) back to be published, in their old places; returns how many there were.
+
+    Where later messages of an execution were published meanwhile, consumers get an older span late and
+    know it by (execution, version).
+    """
     wanted = None if outbox_ids is None else list(outbox_ids)
     async with connection.transaction():
         await forget_checkpoints(connection, list(range(SHARDS)))
-        return len(await connection.fetch(SQL.redrive, wanted))
+        rows = await connection.fetch(SQL.redrive, wanted)
+        redriven = [row["outbox_id"] for row in rows]
+        if redriven:
+            await note(connection, "outbox.redrive", "outbox", listed("outbox_ids", redriven), actor=actor)
+    return len(redriven)
+
+
+async def discard(
+    connection: asyncpg.Connection, outbox_ids: Sequence[int] | None = None, *, reason: str, actor: str
+) -> int:
+    """Remove dead messages (None: all) for good; returns how many there were.
+
+    Only the messages go, never the events: the stream is left with a gap at their versions, which readers
+    close from the log.
+    """
+    wanted = None if outbox_ids is None else list(outbox_ids)
+    async with connection.transaction():
+        rows = await connection.fetch(SQL.discard, wanted)
+        discarded = [row["outbox_id"] for row in rows]
+        if discarded:
+            detail = {"reason": reason, **listed("outbox_ids", discarded)}
+            await note(connection, "outbox.discard", "outbox", detail, actor=actor)
+    return len(discarded)
 
 
 async def _is_waiting(connection: asyncpg.Connection, outbox_id: int) -> bool:

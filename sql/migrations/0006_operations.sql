@@ -35,8 +35,10 @@ create table playlog.audit (
     at timestamptz not null default clock_timestamp(),
     constraint audit_pk primary key (audit_id)
 );
-create trigger audit_append_only before update on playlog.audit
+create trigger audit_append_only before update or delete on playlog.audit
     for each row execute function playlog.refuse_change();
+create trigger audit_no_truncate before truncate on playlog.audit
+    for each statement execute function playlog.refuse_change();
 
 create table playlog.retention (
     name text not null,
