@@ -21,6 +21,8 @@ SQL = queries.load("outbox")
 LEASE_SECONDS = 60
 COUNTED_EXACTLY = 10_000
 DEAD_PAGE = 100
+SAMPLED_PAGES = 500
+ESTIMABLE = ("pending", "in_flight", "parked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,24 +184,22 @@ async def mark_failed(
 
 async def pending_count(connection: asyncpg.Connection) -> Pending:
     """Count what waits, in milliseconds whatever its number; database errors are raised, never a zero."""
+    most = COUNTED_EXACTLY + 1
     async with connection.transaction():
         await prefer_indexes(connection)
-        row = await connection.fetchrow(SQL.pending_count, COUNTED_EXACTLY + 1)
+        row = await connection.fetchrow(SQL.pending_count, most, SAMPLED_PAGES)
     if row is None:
         raise LookupError("a count has a row")
-    pending, in_flight, parked = row["pending"], row["in_flight"], row["parked"]
-    estimated = max(pending, in_flight, parked, row["dead"]) > COUNTED_EXACTLY
-    if pending > COUNTED_EXACTLY:
-        rows = await connection.fetchval(SQL.estimate)
-        pending = max(pending, rows - in_flight - parked)
+    exact = {kind: row[kind] for kind in ESTIMABLE if row[kind] is not None and row[kind] < most}
+    counts = {
+        kind: exact[kind] if kind in exact else max(most, round(row[f"{kind}_sampled"])) for kind in ESTIMABLE
+    }
     return Pending(
-        pending=pending,
-        in_flight=in_flight,
-        backlog=pending + in_flight,
-        parked=parked,
+        **counts,
+        backlog=counts["pending"] + counts["in_flight"],
         dead=row["dead"],
         oldest_age_seconds=row["oldest_age_seconds"],
-        estimated=estimated,
+        estimated=len(exact) < len(ESTIMABLE) or row["dead"] >= most,
     )
 
 
