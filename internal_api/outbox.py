@@ -10,6 +10,7 @@ from aiohttp import web
 from engine.domain.events import iso
 from engine.domain.ids import parse_id
 from engine.errors import Malformed
+from engine.runtime import metrics
 from engine.runtime.http import json_response
 from engine.write import outbox
 from engine.write.after_commit import OUTBOX_TOPIC
@@ -69,6 +70,7 @@ async def mark_published(request: web.Request) -> web.Response:
     fields.close()
     async with request.app[API].borrow() as connection:
         published = await outbox.mark_published(connection, outbox_ids, lease_tokens)
+    metrics.outbox_stale.labels("published").inc(len(published.stale))
     return json_response({"marked": published.marked, "stale": published.stale})
 
 
@@ -110,6 +112,7 @@ async def mark_failed(request: web.Request) -> web.Response:
         failed = await outbox.mark_failed(
             connection, outbox_id, error, attempts, max_delay_seconds, lease_token
         )
+    metrics.outbox_stale.labels("failed").inc(failed.stale)
     return json_response(asdict(failed))
 
 

@@ -134,6 +134,12 @@ projector_unreadable = _counter(
     "playlog_projector_unreadable_messages_total", "Messages that could not be read."
 )
 
+outbox_stale = _counter(
+    "playlog_outbox_stale_marks_total",
+    "Messages marked published or failed over HTTP with a lease token that was another's by then.",
+    ("mark",),
+)
+
 publisher_messages = _counter("playlog_publisher_messages_total", "Outbox messages published.")
 publisher_duplicates = _counter(
     "playlog_publisher_duplicate_messages_total", "Outbox messages that were in the stream already."
