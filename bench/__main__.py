@@ -8,7 +8,10 @@ import importlib
 
 import uvloop
 
-BENCHMARKS = {"steps": "1,000 executions of three steps from end to end, and how long one takes"}
+BENCHMARKS = {
+    "steps": "1,000 executions of three steps from end to end, and how long one takes",
+    "pending_count": "counting and claiming over HTTP while a million messages wait",
+}
 
 
 def main() -> None:

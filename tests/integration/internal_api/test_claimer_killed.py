@@ -50,8 +50,8 @@ async def test_its_messages_are_claimable_after_the_lease_and_its_late_marks_cha
     late = {"outbox_ids": [first, second], "lease_tokens": [old["lease_token"], older["lease_token"]]}
     answer = await client.post("/outbox/mark-published", late)
     assert answer.body == {"marked": 0, "stale": [first, second]}
-    late = {"outbox_id": first, "error": "x", "lease_token": old["lease_token"]}
-    answer = await client.post("/outbox/mark-failed", late)
+    failed = {"outbox_id": first, "error": "x", "lease_token": old["lease_token"]}
+    answer = await client.post("/outbox/mark-failed", failed)
     assert answer.body == {"marked": False, "available_at_in": 0, "stale": True}
     assert (stale_marks("published"), stale_marks("failed")) == (before[0] + 2, before[1] + 1)
     assert await counts(client) == [0, 2, 2]
