@@ -33,10 +33,14 @@ SQL = queries.load("append")
 
 @dataclass(slots=True)
 class Context:
-    """What one writer brings to its transactions: its part of the state cache and its block of ids."""
+    """What one writer brings to its transactions: its part of the state cache and its block of ids.
+
+    `committing` says how far the last append came: after a broken one, whether its COMMIT may have been sent.
+    """
 
     cache: Cache = field(default_factory=Cache)
     ids: IdBlock = field(default_factory=IdBlock)
+    committing: bool = False
 
 
 async def append(
@@ -48,6 +52,7 @@ async def append(
     rows nor remembered states.
     """
     outcomes = [Outcome(request.execution_id) for request in requests]
+    context.committing = False
     async with connection.transaction():
         pending = await claim_keys(connection, list(zip(requests, outcomes, strict=True)))
         heads = await _lock_heads(connection, pending)
@@ -61,6 +66,7 @@ async def append(
         await _decide(connection, streams, context)
         committed = await write(connection, streams)
         await _drop_deliveries(connection, pending)
+        context.committing = True
     for stream in streams:
         known = Remembered(stream.state, stream.supply.values, stream.remembered.sizes)
         context.cache.keep(known, stream.sizes)
