@@ -14,9 +14,11 @@ from engine.domain.ids import derive_id, settled_event_id
 from engine.domain.scope import Lacking, Supply
 from engine.domain.vocabulary import EventType
 from engine.write.cache import Remembered
-from engine.write.requests import NewHead, Outcome, Request
+from engine.write.requests import CONFLICT, NewHead, Outcome, Request
 
 SETTLING = frozenset({EventType.COMMAND_COMPLETED.value, EventType.COMMAND_FAILED.value})
+DUPLICATE = Admission(Verdict.DUPLICATE)
+IN_CONFLICT = rejected(CONFLICT, "the event id is recorded with another content")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,25 +56,28 @@ class Stream:
         command = None if event.command_id is None else self.facts.get(event.command_id)
         if not self.state.is_foreign:
             event = enriched(event, command)
-        if event.event_id is not None and event.event_id in self.known:
-            repeated = self._repeated(event)
-            if repeated is not None:
-                return repeated
+        repeat = self._repeat_of(event)
+        if repeat is DUPLICATE or (repeat is not None and not self._may_be_late(event)):
+            return repeat
         admission = admit(self.state, event, request.origin, self.supply.now, command)
         self.progress.effects += admission.effects
         if admission.event is None:
             return admission
-        if admission.event.event_id in self.known:
-            return Admission(Verdict.DUPLICATE)
-        self._record(admission.event)
-        return admission
+        repeat = self._repeat_of(admission.event)
+        if repeat is None:
+            self._record(admission.event)
+        return repeat or admission
 
-    def _repeated(self, event: NewEvent) -> Admission | None:
-        if self.known[event.event_id or 0] == content_hash(event):
-            return Admission(Verdict.DUPLICATE)
-        if event.event_type in SETTLING and not self.state.is_foreign:
+    def _repeat_of(self, event: NewEvent) -> Admission | None:
+        """What an event is whose id is recorded: the same again, or another under its id."""
+        recorded = None if event.event_id is None else self.known.get(event.event_id)
+        if recorded is None:
             return None
-        return rejected("conflict", "the event id is recorded with another content")
+        return DUPLICATE if recorded == content_hash(event) else IN_CONFLICT
+
+    def _may_be_late(self, event: NewEvent) -> bool:
+        """Whether another outcome than the recorded one is to be judged, not refused."""
+        return event.event_type in SETTLING and not self.state.is_foreign
 
     def _record(self, event: NewEvent) -> None:
         recorded = record(self.state, event, self.supply, self.progress)

@@ -108,6 +108,14 @@ async def test_another_result_for_a_settled_command_is_late(wire: Wire) -> None:
     assert counted(answer) == (1, [1], [])
 
 
+async def test_a_late_result_sent_again_is_settled_and_a_third_one_is_a_conflict(wire: Wire) -> None:
+    command = await wire.issue_and_claim()
+    found = []
+    for output in (1, 2, 2, 3):
+        found.append(counted(await wire.ask("settle", results=[completed(command, output)])))
+    assert found == [(1, [], []), (0, [0], []), (1, [], []), (0, [], [(0, "conflict")])]
+
+
 async def test_a_result_for_a_cancelled_execution_is_late(wire: Wire) -> None:
     command = await wire.issue_and_claim()
     await wire.implementation.cancel(command["execution_id"])

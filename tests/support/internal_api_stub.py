@@ -58,6 +58,7 @@ class StubCommand:
     worker_id: str | None = None
     lease_token: str | None = None
     result: Body | None = None
+    late: Body | None = None
 
 
 @dataclass
@@ -228,10 +229,15 @@ class InternalApiStub:
                 command.state, command.result = "settled", result
                 self.on_settled(command)
                 settled += 1
-            elif command.result is not None and _said(command.result) == _said(result):
+            elif any(
+                said is not None and _said(said) == _said(result) for said in (command.result, command.late)
+            ):
                 settled += 1
-            else:
+            elif command.late is None:
+                command.late = result
                 late.append(index)
+            else:
+                rejected.append({"index": index, "code": "conflict", "detail": ""})
             versions[execution_id] = self._versions.get(execution_id, 2)
         rows = self._take(body["worker_id"], claim) if (claim := body.get("claim")) else []
         known = {"settled": settled, "late": late, "rejected": rejected}
