@@ -166,9 +166,13 @@ class Held:
         A released command can be claimed again before the release is answered: only the same lease counts.
         """
         with self._lock:
-            known = self._commands.get(command.key)
-            if known is not None and known.lease_token == command.lease_token:
+            if self.has(command):
                 del self._commands[command.key]
+
+    def has(self, command: Command) -> bool:
+        """Whether the command is held under this very lease."""
+        known = self._commands.get(command.key)
+        return known is not None and known.lease_token == command.lease_token
 
     def snapshot(self) -> list[Command]:
         """Return what is held now."""

@@ -100,21 +100,24 @@ class PoolLoop:
                 stopping, *loops, *self._releases, *self._running.values(), return_exceptions=True
             )
 
-    def give_up(self, cancelled: Iterable[str], lost: Iterable[str]) -> None:
-        """Stop the attempts the API no longer wants or that another worker may have; nothing is settled."""
-        for outcome, keys in (("cancelled", cancelled), ("lost", lost)):
-            for key in keys:
-                self._give_up_one(key, outcome)
+    def give_up(self, cancelled: Iterable[Command], lost: Iterable[Command]) -> None:
+        """Stop the attempts the API no longer wants or that another worker may have; nothing is settled.
 
-    def _give_up_one(self, key: str, outcome: str) -> None:
-        task = self._running.get(key)
-        waiting = next((command for command in self._ready if command.key == key), None)
-        if task is not None and key not in self._given_up:
-            self._given_up[key] = outcome
+        A command that is held under another lease by now goes on.
+        """
+        for outcome, commands in (("cancelled", cancelled), ("lost", lost)):
+            for command in commands:
+                if self._held.has(command):
+                    self._give_up_one(command, outcome)
+
+    def _give_up_one(self, command: Command, outcome: str) -> None:
+        task = self._running.get(command.key)
+        if task is not None and command.key not in self._given_up:
+            self._given_up[command.key] = outcome
             task.cancel()
-        elif waiting is not None:
-            self._ready.remove(waiting)
-            self._dropped(waiting, outcome)
+        elif command in self._ready:
+            self._ready.remove(command)
+            self._dropped(command, outcome)
 
     def _dropped(self, command: Command, outcome: str) -> None:
         _log.info("worker.attempt_given_up", command_id=command.key, outcome=outcome)

@@ -90,9 +90,9 @@ class Beat:
     `claims` are to be recorded with `announce`: of attempts that run for some seconds, not in the log yet.
     """
 
-    extended: list[int] = field(default_factory=list)
-    cancelled: list[int] = field(default_factory=list)
-    lost: list[int] = field(default_factory=list)
+    extended: list[Lease] = field(default_factory=list)
+    cancelled: list[Lease] = field(default_factory=list)
+    lost: list[Lease] = field(default_factory=list)
     claims: dict[Lease, Request] = field(default_factory=dict)
 
 
@@ -199,8 +199,9 @@ async def extend(connection: asyncpg.Connection, leases: Sequence[Lease], lease_
         return beat
     pairs = [(lease.command_id, lease.lease_token) for lease in leases]
     rows = await connection.fetch(SQL.extend, *columns(pairs), lease_seconds, LONG_ATTEMPT_SECONDS)
-    beat.extended = [row["command_id"] for row in rows]
-    missing = [lease for lease in leases if lease.command_id not in set(beat.extended)]
+    extended = {Lease(row["command_id"], row["lease_token"]) for row in rows}
+    beat.extended = [lease for lease in leases if lease in extended]
+    missing = [lease for lease in leases if lease not in extended]
     if missing:
         await _explain(connection, missing, beat)
     beat.claims = {
@@ -233,7 +234,7 @@ async def _explain(connection: asyncpg.Connection, missing: Sequence[Lease], bea
     for lease in missing:
         row = found.get(lease.command_id)
         ours = row is not None and row["lease_token"] == lease.lease_token and row["state"] == "closed"
-        (beat.cancelled if ours else beat.lost).append(lease.command_id)
+        (beat.cancelled if ours else beat.lost).append(lease)
 
 
 def _claimed_request(row: asyncpg.Record) -> Request:

@@ -110,9 +110,9 @@ async def test_another_result_for_a_settled_command_is_late(wire: Wire) -> None:
 
 async def test_a_late_result_sent_again_is_settled_and_a_third_one_is_a_conflict(wire: Wire) -> None:
     command = await wire.issue_and_claim()
-    found = []
-    for output in (1, 2, 2, 3):
-        found.append(counted(await wire.ask("settle", results=[completed(command, output)])))
+    found = [
+        counted(await wire.ask("settle", results=[completed(command, output)])) for output in (1, 2, 2, 3)
+    ]
     assert found == [(1, [], []), (0, [0], []), (1, [], []), (0, [], [(0, "conflict")])]
 
 
