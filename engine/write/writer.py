@@ -183,6 +183,8 @@ class Writer:
             except (*LOST, Misconfigured) as error:
                 # The process did start with these settings: what is wrong now can be put right again.
                 raise _away() from error
+            # A promoted standby may lack what the lost server had committed and this writer remembers.
+            self.context = Context()
         return self.connection
 
     def _drop_connection(self) -> None:

@@ -15,7 +15,7 @@ from engine.domain.ids import derive_id
 from engine.domain.snapshot import encode
 from engine.domain.vocabulary import EventType
 from engine.write.append import Context, append
-from engine.write.executions import engine_event
+from engine.write.executions import engine_event, signal
 from engine.write.requests import Request
 from tests.support.engine import Engine, running_engine
 
@@ -85,6 +85,14 @@ async def test_two_replicas_that_settle_the_same_command_decide_once(
         assert types.count("step.completed") == 1
 
 
+PROMOTED = """
+alter table playlog.event disable trigger all;
+delete from playlog.event where version = 3;
+alter table playlog.event enable trigger all;
+update playlog.execution e set version = 2, last_event_id = l.event_id, recorded_at = l.recorded_at
+from playlog.event l where l.execution_id = e.execution_id and l.version = 2;
+"""
+"""The last event never reached the standby."""
 CHAIN = "playbook: t/chain\nsteps:\n" + "".join(
     f'  - {{name: s{n}, tool: noop, with: {{before: "${{ steps.s{n - 1}.output }}"}}}}\n'
     if n
@@ -138,6 +146,25 @@ async def test_what_was_rolled_back_after_it_was_remembered_is_not_believed(
     assert known is not None
     assert list(known.state.mailbox) == (["between", "then"] if between else ["then"])
     assert encode(known.state) == encode(await engine.state(execution_id))
+
+
+async def test_what_a_lost_server_had_committed_is_not_believed_of_the_one_that_took_its_place(
+    connection: asyncpg.Connection, database_url: str
+) -> None:
+    async with running_engine(database_url, writers=1) as engine, running_engine(database_url) as replica:
+        await engine.register(ONE)
+        execution_id = await engine.start("t/one")
+        await signal(engine.appender, execution_id, "lost", 1)
+        await connection.execute(PROMOTED)
+        for name in ("first", "second"):
+            await signal(replica.appender, execution_id, name, 1)
+        (writer,) = engine.appender._writers
+        assert writer.connection is not None
+        await connection.execute("select pg_terminate_backend($1)", writer.connection.get_server_pid())
+        await signal(engine.appender, execution_id, "third", 1)
+        known = writer.context.cache.take(execution_id)
+        assert known is not None
+        assert list(known.state.mailbox) == ["first", "second", "third"]
 
 
 async def test_one_request_that_cannot_be_stored_takes_no_other_along(engine: Engine) -> None:
