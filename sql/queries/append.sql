@@ -104,9 +104,16 @@ select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::integer[], $5::
     $13::json[])
 
 -- name: close_commands
--- Nobody may claim, extend or settle these any more.
-update playlog.command set state = 'closed', closed_at = clock_timestamp()
-where command_id = any($1::bigint[]) and state <> 'closed'
+-- Nobody may claim, extend or settle these any more; locked in the order in which heartbeats lock.
+with held as materialized (
+    select command_id from playlog.command
+    where command_id = any($1::bigint[]) and state <> 'closed'
+    order by command_id
+    for update
+)
+update playlog.command c set state = 'closed', closed_at = clock_timestamp()
+from held
+where c.command_id = held.command_id
 
 -- name: set_timers
 -- Timers of waits and deadlines; setting one again moves it.

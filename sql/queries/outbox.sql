@@ -38,10 +38,18 @@ returning o.outbox_id, o.event_id, o.execution_id, o.first_version, o.last_versi
     o.traceparent, o.attempts, o.lease_token, o.leased_until, o.shard, o.created_at
 
 -- name: settle_published
--- Delete published messages; where a lease token is given it must still be the current one.
+-- Delete published messages, in order; where a lease token is given it must still be the current one.
+with held as materialized (
+    select o.outbox_id
+    from unnest($1::bigint[], $2::bigint[]) as p (outbox_id, lease_token)
+    join playlog.outbox o on o.outbox_id = p.outbox_id
+    where p.lease_token is null or o.lease_token = p.lease_token
+    order by o.outbox_id
+    for update of o
+)
 delete from playlog.outbox o
-using unnest($1::bigint[], $2::bigint[]) as p (outbox_id, lease_token)
-where o.outbox_id = p.outbox_id and (p.lease_token is null or o.lease_token = p.lease_token)
+using held
+where o.outbox_id = held.outbox_id
 returning o.outbox_id, o.shard
 
 -- name: waiting
@@ -50,14 +58,22 @@ select outbox_id from playlog.outbox where outbox_id = any($1::bigint[])
 
 -- name: park
 -- Set failed messages aside for some seconds; where a lease token is given it must still be the current one.
+with held as materialized (
+    select o.outbox_id, f.attempts, f.delay, f.error
+    from unnest($1::bigint[], $2::integer[], $3::float8[], $4::text[], $5::bigint[])
+        as f (outbox_id, attempts, delay, error, lease_token)
+    join playlog.outbox o on o.outbox_id = f.outbox_id
+    where f.lease_token is null or o.lease_token = f.lease_token
+    order by o.outbox_id
+    for update of o
+)
 update playlog.outbox o
-set attempts = greatest(o.attempts, f.attempts, 1),
-    available_at = clock_timestamp() + make_interval(secs => f.delay),
-    last_error = f.error, first_failed_at = coalesce(o.first_failed_at, clock_timestamp()),
+set attempts = greatest(o.attempts, held.attempts, 1),
+    available_at = clock_timestamp() + make_interval(secs => held.delay),
+    last_error = held.error, first_failed_at = coalesce(o.first_failed_at, clock_timestamp()),
     lease_token = null, leased_until = null
-from unnest($1::bigint[], $2::integer[], $3::float8[], $4::text[], $5::bigint[])
-    as f (outbox_id, attempts, delay, error, lease_token)
-where o.outbox_id = f.outbox_id and (f.lease_token is null or o.lease_token = f.lease_token)
+from held
+where o.outbox_id = held.outbox_id
 returning o.outbox_id, o.attempts
 
 -- name: bury
