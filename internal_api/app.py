@@ -9,7 +9,18 @@ from aiohttp import web
 from engine.runtime.health import Health, probes
 from engine.runtime.http import make_app
 from engine.runtime.settings import HttpSettings
-from internal_api import audit, cleanup, commands, events, incidents, outbox, payloads, projection, step_logs, workers
+from internal_api import (
+    audit,
+    cleanup,
+    commands,
+    events,
+    incidents,
+    outbox,
+    payloads,
+    projection,
+    step_logs,
+    workers,
+)
 from internal_api.api import API, BASE, Api
 from internal_api.tokens import Tokens, gate
 
