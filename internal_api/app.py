@@ -16,15 +16,30 @@ from internal_api import (
     events,
     incidents,
     outbox,
+    partitions,
     payloads,
     projection,
+    retention,
     step_logs,
     workers,
 )
 from internal_api.api import API, BASE, Api
 from internal_api.tokens import Tokens, gate
 
-GROUPS = (outbox, events, projection, cleanup, commands, payloads, step_logs, workers, audit, incidents)
+GROUPS = (
+    outbox,
+    events,
+    projection,
+    cleanup,
+    partitions,
+    retention,
+    commands,
+    payloads,
+    step_logs,
+    workers,
+    incidents,
+    audit,
+)
 
 
 def build_app(api: Api, tokens: Tokens, health: Health, settings: HttpSettings) -> web.Application:

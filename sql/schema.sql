@@ -1,5 +1,4 @@
 -- The schema as the migrations leave it; written by `make schema`, never by hand.
-set check_function_bodies = off;
 
 create sequence playlog.id_sequence;
 
@@ -32,7 +31,6 @@ create table playlog.command (
     priority smallint not null default 0,
     state text not null default 'pending'::text,
     input json not null,
-    handles json,
     timeout_seconds double precision not null,
     available_at timestamp with time zone not null,
     deadline timestamp with time zone,
@@ -49,7 +47,6 @@ create table playlog.command (
 ) with (fillfactor=70);
 comment on column playlog.command.announced_at is 'when the first heartbeat recorded the claim in the log';
 comment on column playlog.command.deadline is 'end of the attempt, counted from its claim; no lease goes beyond it';
-comment on column playlog.command.handles is 'the places in the input where a reference stands for its payload; null when there are none';
 CREATE INDEX command_claimable ON playlog.command USING btree (pool, priority DESC, available_at, command_id) WHERE (state = 'pending'::text);
 CREATE INDEX command_closed ON playlog.command USING btree (closed_at) WHERE (state = 'closed'::text);
 CREATE INDEX command_leased ON playlog.command USING btree (leased_until) WHERE (state = 'claimed'::text);
@@ -199,15 +196,11 @@ create table playlog.outbox (
     created_at timestamp with time zone not null default clock_timestamp(),
     constraint outbox_lease CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
     constraint outbox_pk PRIMARY KEY (outbox_id),
-    constraint outbox_state CHECK (((attempts > 0) = ((lease_token IS NOT NULL) OR (first_failed_at IS NOT NULL)))),
     constraint outbox_versions CHECK (((last_version >= first_version) AND (first_version >= 1)))
 );
 comment on table playlog.outbox is 'messages waiting to be published; a published row is deleted';
-comment on column playlog.outbox.attempts is '0 until it was leased or failed for the first time; from then on it can hold back its execution';
-CREATE INDEX outbox_fresh ON playlog.outbox USING btree (shard, outbox_id) WHERE (attempts = 0);
-CREATE INDEX outbox_leased ON playlog.outbox USING btree (shard, leased_until, outbox_id) WHERE (lease_token IS NOT NULL);
-CREATE INDEX outbox_parked ON playlog.outbox USING btree (shard, available_at, outbox_id) WHERE ((first_failed_at IS NOT NULL) AND (lease_token IS NULL));
-CREATE INDEX outbox_tried ON playlog.outbox USING btree (execution_id, outbox_id) WHERE (attempts > 0);
+CREATE INDEX outbox_held ON playlog.outbox USING btree (execution_id, outbox_id) WHERE ((lease_token IS NOT NULL) OR (first_failed_at IS NOT NULL));
+CREATE INDEX outbox_shard ON playlog.outbox USING btree (shard, outbox_id);
 
 create table playlog.outbox_dead (
     outbox_id bigint not null,
@@ -263,15 +256,18 @@ create table playlog.playbook_version (
 CREATE INDEX playbook_version_definition_hash ON playlog.playbook_version USING btree (definition_hash);
 
 create table playlog.retention (
+    kind text not null,
     name text not null,
-    floor_id bigint not null default 0,
-    hold_reason text,
-    held_from bigint,
-    held_to bigint,
-    updated_at timestamp with time zone not null default clock_timestamp(),
-    constraint retention_pk PRIMARY KEY (name)
+    low_id bigint not null,
+    high_id bigint not null,
+    reason text,
+    created_at timestamp with time zone not null default clock_timestamp(),
+    constraint retention_hold_reason CHECK (((kind = 'hold'::text) = (reason IS NOT NULL))),
+    constraint retention_kind CHECK ((kind = ANY (ARRAY['hold'::text, 'purged'::text]))),
+    constraint retention_pk PRIMARY KEY (kind, name),
+    constraint retention_range CHECK ((low_id < high_id))
 );
-comment on table playlog.retention is 'the purge floor (name ''floor'') and holds on ranges of identifiers';
+comment on table playlog.retention is 'ranges of identifiers [low_id, high_id): holds, and what is purged, named after its month';
 
 create table playlog.runtime (
     runtime_id text not null,
@@ -397,66 +393,48 @@ begin
         'alter table playlog.%I attach partition playlog.%I for values from (%s) to (%s)',
         parent, leaf, low, high);
     execute format('alter table playlog.%I drop constraint %I', leaf, leaf || '_bounds');
+    perform playlog.guard_partition(leaf) where parent = 'event';
 end
 $function$;
 comment on function playlog.add_partition(text,text,bigint,bigint) is 'one partition [low, high) of event, payload or step_log; the check spares the scan under the lock';
 
-CREATE OR REPLACE FUNCTION playlog.due_messages(shards smallint[], most integer)
- RETURNS TABLE(outbox_id bigint, execution_id bigint)
- LANGUAGE sql
- STABLE
+CREATE OR REPLACE FUNCTION playlog.drop_detached(leaf text)
+ RETURNS boolean
+ LANGUAGE plpgsql
 AS $function$
-    with found as materialized (
-        select d.outbox_id, d.execution_id
-        from unnest(shards) as owned (shard)
-        cross join lateral playlog.due_of_shard(owned.shard, most) as d
-    )
-    select f.outbox_id, f.execution_id
-    from found f
-    where not exists (
-        select from playlog.outbox tried
-        where tried.attempts > 0 and tried.execution_id = f.execution_id and tried.outbox_id < f.outbox_id
-            and tried.outbox_id not in (select found.outbox_id from found)
-        offset 0 -- keeps the planner from joining with all tried messages where it believes that they are few
-    )
+begin
+    if not exists (
+        select from pg_class
+        where relnamespace = 'playlog'::regnamespace and relname = leaf and relkind = 'r' and not relispartition
+    ) then
+        return false;
+    end if;
+    execute format('drop table playlog.%I', leaf);
+    return true;
+end
 $function$;
-comment on function playlog.due_messages(smallint[],integer) is 'due messages of shards, so many of each kind; none whose execution has an earlier one that is left out';
+comment on function playlog.drop_detached(text) is 'drops a table that is no partition any more; says whether there was one';
 
-CREATE OR REPLACE FUNCTION playlog.due_of_shard(of_shard smallint, most integer)
- RETURNS SETOF playlog.outbox
- LANGUAGE sql
- STABLE
+CREATE OR REPLACE FUNCTION playlog.empty_partition(month text)
+ RETURNS void
+ LANGUAGE plpgsql
 AS $function$
-    (select * from playlog.due_outbox()
-        where shard = of_shard and attempts = 0
-        order by outbox_id limit most)
-    union all
-    (select * from playlog.due_outbox()
-        where shard = of_shard and lease_token is not null and leased_until <= (select clock_timestamp())
-        order by leased_until, outbox_id limit most)
-    union all
-    (select * from playlog.due_outbox()
-        where shard = of_shard and first_failed_at is not null and lease_token is null
-        order by available_at, outbox_id limit most)
+declare
+    leaf text := 'event_' || month;
+    high bigint := (select high_id from playlog.retention where kind = 'purged' and name = month);
+begin
+    if high is null then
+        raise exception 'retention does not say that playlog.% is purged', leaf
+            using errcode = 'insufficient_privilege';
+    end if;
+    execute format('alter table playlog.%I disable trigger event_no_truncate', leaf);
+    execute format('truncate playlog.%I', leaf);
+    execute format('alter table playlog.%I enable trigger event_no_truncate', leaf);
+    execute format('alter table playlog.%I drop constraint if exists event_purged', leaf);
+    execute format('alter table playlog.%I add constraint event_purged check (execution_id >= %s)', leaf, high);
+end
 $function$;
-comment on function playlog.due_of_shard(smallint,integer) is 'due messages of a shard: new ones, ones whose lease ran out, ones whose backoff is over; so many of each';
-
-CREATE OR REPLACE FUNCTION playlog.due_outbox()
- RETURNS SETOF playlog.outbox
- LANGUAGE sql
- STABLE
-AS $function$
-    select o.*
-    from playlog.outbox o
-    where o.available_at <= (select clock_timestamp())
-        and (o.leased_until is null or o.leased_until <= (select clock_timestamp()))
-        and not exists (
-            select from playlog.outbox held
-            where held.attempts > 0 and held.execution_id = o.execution_id and held.outbox_id < o.outbox_id
-                and (held.available_at > clock_timestamp() or held.leased_until > clock_timestamp())
-        )
-$function$;
-comment on function playlog.due_outbox() is 'what may be published now: a leased or parked message holds back itself and the later ones of its execution';
+comment on function playlog.empty_partition(text) is 'the one way that events go: the partition of a purged range is emptied and takes nothing of it any more';
 
 CREATE OR REPLACE FUNCTION playlog.first_id_at(moment timestamp with time zone)
  RETURNS bigint
@@ -464,6 +442,29 @@ CREATE OR REPLACE FUNCTION playlog.first_id_at(moment timestamp with time zone)
  IMMUTABLE
 AS $function$ select ((extract(epoch from moment) * 1000)::bigint - 1704067200000) << 22 $function$;
 comment on function playlog.first_id_at(timestamp with time zone) is 'the lowest identifier that can be given out at that moment';
+
+CREATE OR REPLACE FUNCTION playlog.guard_partition(leaf text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    execute format(
+        'create trigger event_no_truncate before truncate on playlog.%I
+            for each statement execute function playlog.refuse_change()', leaf);
+end
+$function$;
+comment on function playlog.guard_partition(text) is 'a partition is given the row triggers of its table, but none for statements: this refuses TRUNCATE';
+
+CREATE OR REPLACE FUNCTION playlog.lock_partition(leaf text, exclusive boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    execute format('lock table playlog.%I in %s mode', leaf,
+        case when exclusive then 'access exclusive' else 'share' end);
+end
+$function$;
+comment on function playlog.lock_partition(text,boolean) is 'until the transaction ends: no inserts into the partition; exclusive: no reading either';
 
 CREATE OR REPLACE FUNCTION playlog.new_ids(count integer)
  RETURNS bigint[]
@@ -476,6 +477,23 @@ AS $function$
     from generate_series(1, count)
 $function$;
 comment on function playlog.new_ids(integer) is '63-bit, time-ordered: milliseconds since 2024-01-01T00:00:00Z, then 22 bits of a sequence';
+
+CREATE OR REPLACE FUNCTION playlog.partitions()
+ RETURNS TABLE(parent text, name text, low_id bigint, high_id bigint, is_pending boolean)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    select p.relname::text, c.relname::text,
+        coalesce((regexp_match(b.bound, 'FROM \(''?(\d+)''?\)'))[1]::bigint, 0),
+        (regexp_match(b.bound, 'TO \(''?(\d+)''?\)'))[1]::bigint,
+        i.inhdetachpending
+    from pg_inherits i
+    join pg_class c on c.oid = i.inhrelid
+    join pg_class p on p.oid = i.inhparent
+    cross join lateral pg_get_expr(c.relpartbound, c.oid) as b (bound)
+    where p.relnamespace = 'playlog'::regnamespace and p.relkind = 'p' and b.bound is not null
+$function$;
+comment on function playlog.partitions() is 'every partition with its bounds [low_id, high_id); one that is being detached is pending';
 
 CREATE OR REPLACE FUNCTION playlog.refuse_change()
  RETURNS trigger
@@ -490,8 +508,7 @@ $function$;
 alter table playlog.playbook_version add constraint playbook_version_definition FOREIGN KEY (definition_hash) REFERENCES playlog.definition(definition_hash);
 alter table playlog.playbook_version add constraint playbook_version_playbook FOREIGN KEY (path) REFERENCES playlog.playbook(path);
 
-CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE ON playlog.audit FOR EACH ROW EXECUTE FUNCTION playlog.refuse_change();
-CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON playlog.audit FOR EACH STATEMENT EXECUTE FUNCTION playlog.refuse_change();
+CREATE TRIGGER audit_append_only BEFORE UPDATE ON playlog.audit FOR EACH ROW EXECUTE FUNCTION playlog.refuse_change();
 
 CREATE TRIGGER definition_append_only BEFORE DELETE OR UPDATE ON playlog.definition FOR EACH ROW EXECUTE FUNCTION playlog.refuse_change();
 

@@ -118,6 +118,12 @@ sweep_healed = _counter(
     "playlog_sweep_healed_total", "Executions whose snapshot the scheduler brought forward.", ("sweep",)
 )
 
+partitions_ahead = _gauge(
+    "playlog_partitions_ahead",
+    "Partitions of the log that begin after now; fewer than two want a look at the scheduler.",
+)
+partitions_made = _counter("playlog_partitions_made_total", "Partitions that the scheduler made ahead.")
+
 projector_events = _counter("playlog_projector_events_total", "Events folded into snapshots.")
 projector_seconds = _histogram("playlog_projector_batch_seconds", "Seconds one batch of messages took.")
 projector_lag = _gauge(

@@ -9,7 +9,7 @@ Each execution is decided under its own head's lock. Every statement of a group 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,6 +21,7 @@ from engine.domain.scope import Lacking, Supply
 from engine.errors import PlaylogError
 from engine.write import load, payloads
 from engine.write.cache import Cache, Remembered
+from engine.write.horizon import PURGED, PURGED_DETAIL, purged_among
 from engine.write.ids import IdBlock
 from engine.write.keys import Pending, claim_keys
 from engine.write.requests import UNKNOWN_EXECUTION, Committed, Outcome, Request
@@ -29,6 +30,8 @@ from engine.write.stream import Stream, ids_to_probe, needs_probe
 from sql import queries
 
 SQL = queries.load("append")
+
+UNKNOWN = rejected(UNKNOWN_EXECUTION, "there is no such execution")
 
 
 @dataclass(slots=True)
@@ -60,7 +63,8 @@ async def append(
         pending = await payloads.confirmed(connection, pending)
         moment, facts = await _look(connection, pending)
         remembered = await load.states(connection, context.cache, heads.values())
-        streams = _streams(pending, heads, remembered)
+        gone = await purged_among(connection, _headless(pending, heads))
+        streams = _streams(pending, heads, remembered, gone)
         await _supply(connection, streams, context, moment, facts)
         await _probe(connection, streams)
         await _decide(connection, streams, context)
@@ -77,6 +81,10 @@ async def _lock_heads(connection: asyncpg.Connection, pending: Pending) -> dict[
     wanted = {request.execution_id for request, _ in pending}
     rows = await connection.fetch(SQL.lock_heads, list(wanted))
     return {row["execution_id"]: row for row in rows}
+
+
+def _headless(pending: Pending, heads: Mapping[int, asyncpg.Record]) -> set[int]:
+    return {request.execution_id for request, _ in pending if request.head is None} - heads.keys()
 
 
 async def _look(connection: asyncpg.Connection, pending: Pending) -> tuple[datetime, dict[int, CommandFact]]:
@@ -102,14 +110,19 @@ def _fact(row: asyncpg.Record) -> CommandFact:
 
 
 def _streams(
-    pending: Pending, heads: Mapping[int, asyncpg.Record], remembered: Mapping[int, Remembered]
+    pending: Pending,
+    heads: Mapping[int, asyncpg.Record],
+    remembered: Mapping[int, Remembered],
+    gone: Collection[int],
 ) -> list[Stream]:
     grouped: dict[int, list[tuple[Request, Outcome]]] = defaultdict(list)
     for request, outcome in pending:
         if request.execution_id in heads or request.head is not None:
             grouped[request.execution_id].append((request, outcome))
         else:
-            refusal = rejected(UNKNOWN_EXECUTION, "there is no such execution")
+            refusal = UNKNOWN
+            if request.execution_id in gone:
+                refusal = rejected(PURGED, PURGED_DETAIL)
             outcome.verdicts = [refusal for _ in request.events]
     streams = []
     for execution_id in sorted(grouped):

@@ -15,10 +15,13 @@ from engine.errors import (
     Invalid,
     Misconfigured,
     PlaylogError,
+    Purged,
     Unavailable,
     from_sqlstate,
 )
 from engine.write.append import Context, append
+from engine.write.horizon import PURGED_DETAIL
+from engine.write.partitions import make_for
 from engine.write.requests import Committed, Outcome, Request
 from engine.write.tickets import GROUP_REQUESTS, RETRY_AFTER_SECONDS, Group, Ticket
 
@@ -44,6 +47,7 @@ LOST = (
 """Another connection may help: this one is gone, is stuck, or leads to a server that became a standby."""
 RACED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError)
 """The same again may help: somebody else was in the way, or has recorded the same since it was looked for."""
+PURGED_CONSTRAINT = "event_purged"
 TRANSIENT_CLASSES = frozenset({"08", "25", "40", "53", "55", "57"})
 
 
@@ -146,12 +150,12 @@ class Writer:
         await self._serve(tickets[middle:])
 
     async def _append_patiently(self, tickets: Sequence[Ticket]) -> tuple[list[Outcome], Committed]:
-        """Append; once more with the same ids after a lost connection, and once more after a race.
+        """Append; once more with the same ids after a lost connection, a race, or a partition was missing.
 
         Raises `Unavailable` when no connection lasts, and `TimeoutError` when several requests took too
         long together. What may be committed by then is in doubt.
         """
-        lost = raced = False
+        lost = raced = made = False
         while True:
             try:
                 return await self._append(tickets)
@@ -165,6 +169,21 @@ class Writer:
                 if raced:
                     raise
                 raced = True
+            except asyncpg.CheckViolationError as refused:
+                if made or refused.constraint_name is not None:
+                    raise
+                made = await self._make_partitions(tickets)
+                if not made:
+                    raise
+
+    async def _make_partitions(self, tickets: Sequence[Ticket]) -> bool:
+        """Make the months that are missing; returns whether there is one more."""
+        connection = await self._connected()
+        try:
+            return await make_for(connection, {ticket.request.execution_id for ticket in tickets})
+        except LOST as lost:
+            self._drop_connection()
+            raise _away() from lost
 
     async def _append(self, tickets: Sequence[Ticket]) -> tuple[list[Outcome], Committed]:
         connection = await self._connected()
@@ -207,6 +226,8 @@ def _stopping() -> Unavailable:
 
 def _mapped(error: asyncpg.PostgresError) -> PlaylogError:
     constraint = getattr(error, "constraint_name", None)
+    if constraint == PURGED_CONSTRAINT:
+        return Purged(PURGED_DETAIL)
     if isinstance(error, asyncpg.CheckViolationError) and constraint is None:
         return Invalid("no partition of the log takes this execution_id", code="id_out_of_range")
     return from_sqlstate(error.sqlstate, constraint)

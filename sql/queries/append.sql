@@ -150,10 +150,13 @@ delete from playlog.delivery where delivery_id = any($1::bigint[])
 select playlog.new_ids($1)
 
 -- name: insert_foreign_heads
--- Heads of other systems' executions, in order, unless they exist.
+-- Heads of other systems' executions, in order, unless they exist or retention has removed them.
 insert into playlog.execution (execution_id, version, recorded_at, status)
 select id, 0, clock_timestamp(), 'pending'
 from unnest($1::bigint[]) as f (id)
+where not exists (
+    select from playlog.retention r where r.kind = 'purged' and r.low_id <= f.id and r.high_id > f.id
+)
 order by id
 on conflict (execution_id) do nothing
 
