@@ -48,9 +48,9 @@ async def clear(
 
     A partition that `stays` loses the rows of the range instead.
     """
+    cleared.keys += await _delete_keys(connection, purged)
     cleared.executions += await _delete(connection, SQL.delete_heads, purged, BATCH)
     cleared.snapshots += await _delete(connection, SQL.delete_snapshots, purged, BATCH)
-    cleared.keys += await _delete_keys(connection, purged)
     delayed = {} if stays else await _drop(connection, [f"{p}_{name}" for p in PARTITIONED], purged, cleared)
     if not delayed:
         await _delete(connection, SQL.delete_payloads, purged, LARGE_BATCH)

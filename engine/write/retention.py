@@ -1,7 +1,7 @@
 """Retention of the log: partitions go whole, by positive proof, while appends and readers go on.
 
     prove ─▶ SHARE lock, prove again ─▶ ACCESS EXCLUSIVE lock ─▶ remember the range, TRUNCATE ─▶ COMMIT
-          ─▶ heads, snapshots, keys ─▶ DETACH CONCURRENTLY, DROP of events, payloads, step logs
+          ─▶ keys, heads, snapshots ─▶ DETACH CONCURRENTLY, DROP of events, payloads, step logs
 
 After the COMMIT the range is purged for everyone: the partition refuses its events, readers are told. What
 follows is repeated by every purge for every purged range, so that a crash at any point is healed.
@@ -74,7 +74,7 @@ async def purge_log(
 
 async def _old_enough(connection: asyncpg.Connection, cutoff: datetime) -> list[Leaf]:
     """Partitions of the log that take no new ids, hold something, and are not purged yet."""
-    purged = {row["name"] for row in await _ranges(connection)} - {LOWEST}
+    purged = {row["name"] for row in await connection.fetch(SQL.purged)} - {LOWEST}
     found = (await leaves(connection))["event"]
     return [
         leaf
@@ -87,13 +87,9 @@ async def _old_enough(connection: asyncpg.Connection, cutoff: datetime) -> list[
 
 async def _finish(connection: asyncpg.Connection, given: Given) -> None:
     """Remove what is left of purged ranges, whoever began it and wherever it broke off."""
-    for name, low, high in await _ranges(connection):
+    for name, low, high in await connection.fetch(SQL.unfinished):
         delayed = await clear(connection, name, Range(low, high), given.cleared, stays=name == LOWEST)
         given.held += [Held(leaf, reason) for leaf, reason in delayed.items()]
-
-
-async def _ranges(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-    return await connection.fetch(SQL.purged)
 
 
 async def _give_up(connection: asyncpg.Connection, leaf: Leaf, cutoff: datetime) -> list[str]:

@@ -11,8 +11,25 @@ from (values (1)) as one (row)
 left join playlog.retention r on r.kind = 'purged'
 
 -- name: purged
--- What is purged, oldest first; its heads and what belongs to them may still be on their way.
-select name, low_id, high_id from playlog.retention where kind = 'purged' order by low_id
+-- The months that are purged.
+select name from playlog.retention where kind = 'purged'
+
+-- name: unfinished
+-- Purged ranges of which something is left, oldest first. Callers' keys go before the heads.
+select r.name, r.low_id, r.high_id
+from playlog.retention r
+where r.kind = 'purged' and (
+    exists (select from playlog.execution e where e.execution_id >= r.low_id and e.execution_id < r.high_id)
+    or exists (select from playlog.snapshot s where s.execution_id >= r.low_id and s.execution_id < r.high_id)
+    or exists (select from playlog.payload p where p.execution_id >= r.low_id and p.execution_id < r.high_id)
+    or exists (select from playlog.step_log l where l.execution_id >= r.low_id and l.execution_id < r.high_id)
+    or exists (
+        select from unnest(array['event_', 'payload_', 'step_log_']) as t (prefix)
+        join pg_class c on c.relname = t.prefix || r.name and c.relnamespace = 'playlog'::regnamespace
+        where r.name <> 'low'
+    )
+)
+order by r.low_id
 
 -- name: purged_among
 -- Which of these executions are purged.

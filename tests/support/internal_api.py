@@ -65,6 +65,9 @@ class Client:
     async def get(self, route: str) -> Answer:
         return await self._send("GET", route, None, {})
 
+    async def delete(self, route: str) -> Answer:
+        return await self._send("DELETE", route, None, {})
+
     async def _send(self, method: str, route: str, data: bytes | None, headers: dict[str, str]) -> Answer:
         url = route if route.startswith("/livez") else f"/api/internal{route}"
         body = None if data is None else io.BytesIO(data)
