@@ -11,6 +11,7 @@ import uvloop
 BENCHMARKS = {
     "steps": "1,000 executions of three steps from end to end, and how long one takes",
     "pending_count": "counting and claiming over HTTP while a million messages wait",
+    "partitions": "the longest wait of an append while a partition is made or purged",
 }
 
 
