@@ -62,11 +62,11 @@ class Dev:
         return status
 
 
-async def playlog(*arguments: str | Path, folder: Path, seconds: float = 120.0) -> Done:
-    """Run one command to its end."""
+async def playlog(*arguments: str | Path, folder: Path, seconds: float = 120.0, **settings: str) -> Done:
+    """Run one command to its end, with these settings of ours in its environment."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command(*arguments), cwd=folder, env=environment(), stdout=pipe, stderr=pipe
+        *command(*arguments), cwd=folder, env=environment() | settings, stdout=pipe, stderr=pipe
     )
     try:
         async with asyncio.timeout(seconds):

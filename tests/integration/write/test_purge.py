@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -57,7 +57,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def other(database_url: str) -> Iterator[asyncpg.Connection]:
+async def other(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(database_url, timeout=10, command_timeout=30)
     yield connection
     await connection.close()
@@ -84,7 +84,7 @@ async def test_a_partition_that_nobody_needs_goes_while_appends_go_on(
     going = True
 
     async def append_on() -> list[int]:
-        started = []
+        started: list[int] = []
         while going:
             started.append(await begin(engine, MONTH.next, len(started) + 1))
         return started
