@@ -20,7 +20,7 @@ PARTITIONED = ("event", "payload", "step_log")
 MONTHS_AHEAD = 2
 MOST_LEAVES = 64
 """Statements that cannot know their partition when they are planned lock all of them."""
-LOCK_WAIT = "100ms"
+LOCK_WAIT = "50ms"
 """Whoever comes after us waits behind us: this bounds what a refused lock costs others."""
 
 

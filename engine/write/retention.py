@@ -24,10 +24,10 @@ from sql import queries
 
 SQL = queries.load("retention")
 
-LOCK_TRIES = 12
+LOCK_TRIES = 20
 LOWEST = "low"
 """The suffix of the partition of everything before the first month; it is emptied, but stays."""
-LOCKED = "others keep it locked; the next purge tries again"
+LOCKED = "readers or another purge keep it locked; the next purge tries again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,9 @@ async def _give_up(connection: asyncpg.Connection, leaf: Leaf, cutoff: datetime)
             with attempt:
                 async with connection.transaction():
                     return await _empty(connection, leaf, cutoff)
-    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-        pass
-    return [LOCKED]
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.UndefinedTableError):
+        return [LOCKED]
+    return []
 
 
 async def _empty(connection: asyncpg.Connection, leaf: Leaf, cutoff: datetime) -> list[str]:

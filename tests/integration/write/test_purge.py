@@ -286,6 +286,16 @@ async def test_an_open_reader_delays_the_purge_and_the_next_one_goes_on(
     assert await tables(engine.connection, MONTH) == set()
 
 
+async def test_two_purges_at_once_do_it_together(
+    engine: Engine, ended: list[int], other: asyncpg.Connection
+) -> None:
+    both = await asyncio.gather(purged(engine.connection, MONTH), purged(other, MONTH))
+    assert sum(each.executions_purged for each in both) == len(ended)
+    await purged(other, MONTH)
+    assert await tables(other, MONTH) == set()
+    assert set((await rows_of(other, MONTH)).values()) == {0}
+
+
 async def test_a_partition_cannot_be_emptied_but_by_retention(engine: Engine, ended: list[int]) -> None:
     for change in (f"truncate playlog.{MONTH.leaf}", f"select playlog.empty_partition('{MONTH.suffix}')"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
