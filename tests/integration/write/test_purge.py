@@ -11,7 +11,7 @@ import pytest
 from engine.domain.retention import Range
 from engine.errors import Purged
 from engine.read.projection import advance
-from engine.write import holds, remnants, retention
+from engine.write import holds, partitions, remnants, retention
 from engine.write.executions import cancel, signal
 from engine.write.materialize import Intake
 from engine.write.partitions import leaves
@@ -34,6 +34,11 @@ KEPT = {MONTH.leaf, f"payload_{MONTH.suffix}", f"step_log_{MONTH.suffix}"}
 ROW = {"event_type": "noted", "timestamp": "2024-01-02T00:00:00Z"}
 LINE = "insert into playlog.step_log values ($1, 1, 1, 'a', 1, 'log', 'line', now())"
 PAYLOAD = "insert into playlog.payload (execution_id, sha256, bytes, body) values ($1, $2, 1, 'x')"
+REOPEN = "update playlog.execution set ended_at = null where execution_id = $1"
+EVENT = (
+    "insert into playlog.event (execution_id, version, event_id, event_type, status, content_hash,"
+    " created_at, recorded_at) values ($1, 4, 4, 'execution.reopened', 'RUNNING', $2, now(), now())"
+)
 KEY = "insert into playlog.idempotency values ('key', $1, $2, $3)"
 
 
@@ -227,16 +232,32 @@ async def test_an_append_that_waits_for_the_purge_is_refused_as_purged(
     async with other.transaction():
         assert await retention._empty(other, leaf, MONTH.over) == []
         late = asyncio.create_task(engine.appender.submit(noted(foreign, 77)))
-        await somebody_waits_for_a_lock(engine)
+        await somebody_waits_for_a_lock(other)
     with pytest.raises(Purged):
         await late
     assert (await rows_of(engine.connection, MONTH))["event"] == 0
     assert (await purged(engine.connection, MONTH)).event_partitions_dropped == 1
 
 
-async def somebody_waits_for_a_lock(engine: Engine) -> None:
+async def test_what_is_being_recorded_while_the_proof_is_made_counts(
+    engine: Engine, ended: list[int], other: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "LOCK_WAIT", "10s")
+    (leaf,) = [each for each in (await leaves(other))["event"] if each.name == MONTH.leaf]
+    async with other.transaction():
+        await other.execute(REOPEN, ended[0])
+        await other.execute(EVENT, ended[0], bytes(16))
+        purging = asyncio.create_task(retention._give_up(engine.connection, leaf, MONTH.over))
+        await somebody_waits_for_a_lock(other)
+    assert await purging == [f"execution {ended[0]} is live"]
+    assert (await rows_of(other, MONTH))["event"] == 3 * len(ended) + 1
+
+
+async def somebody_waits_for_a_lock(connection: asyncpg.Connection) -> None:
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+
     async def check() -> None:
-        assert await engine.value("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == 1
+        assert await connection.fetchval(waiting) == 1
 
     await eventually(check)
 
