@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -107,12 +107,19 @@ async def _make_for(connection: asyncpg.Connection, execution_ids: Collection[in
         raise Purged(PURGED_DETAIL)
     if max(execution_ids) >= first_id_at(moment + AHEAD):
         return False
-    for execution_id in sorted(execution_ids):
-        await _add_months(connection, 0, moment_of(execution_id), execution_id)
-    found = await leaves(connection)
-    return all(
-        _is_covered(found[parent], execution_id) for parent in PARTITIONED for execution_id in execution_ids
-    )
+    while homeless := _homeless(await leaves(connection), execution_ids):
+        if not await _add_months(connection, 0, moment_of(homeless[0]), homeless[0]):
+            return False
+    return True
+
+
+def _homeless(found: Mapping[str, Iterable[Leaf]], execution_ids: Iterable[int]) -> list[int]:
+    """The executions that lack a partition in one of the tables, lowest first."""
+    return [
+        execution_id
+        for execution_id in sorted(execution_ids)
+        if not all(_is_covered(present, execution_id) for present in found.values())
+    ]
 
 
 async def _add_months(

@@ -283,8 +283,10 @@ async def test_an_event_after_the_end_is_rejected(client: Client) -> None:
     assert answer.body["rejected"][0]["code"] == "terminal_execution"
 
 
-async def test_ids_below_the_retention_floor_are_purged(client: Client) -> None:
-    await client.engine.connection.execute("update playlog.retention set floor_id = 5000")
+async def test_ids_of_a_purged_range_are_purged(client: Client) -> None:
+    await client.engine.connection.execute(
+        "insert into playlog.retention (kind, name, low_id, high_id) values ('purged', 'low', 0, 5000)"
+    )
     for route, body in (
         ("/events/materialize", [event(4711)]),
         ("/events/project", {"events": [event(4711)]}),
