@@ -155,7 +155,8 @@ class Writer:
         Raises `Unavailable` when no connection lasts, and `TimeoutError` when several requests took too
         long together. What may be committed by then is in doubt.
         """
-        lost = raced = made = False
+        lost = False
+        mended: set[str] = set()
         while True:
             try:
                 return await self._append(tickets)
@@ -165,25 +166,25 @@ class Writer:
                 if lost:
                     raise _slow() if isinstance(error, TimeoutError) else _away() from error
                 lost = True
-            except RACED:
-                if raced:
+            except asyncpg.PostgresError as error:
+                what = await self._mend(error, tickets)
+                if what is None or what in mended:
                     raise
-                raced = True
-            except asyncpg.CheckViolationError as refused:
-                if made or refused.constraint_name is not None:
-                    raise
-                made = await self._make_partitions(tickets)
-                if not made:
-                    raise
+                mended.add(what)
 
-    async def _make_partitions(self, tickets: Sequence[Ticket]) -> bool:
-        """Make the months that are missing; returns whether there is one more."""
+    async def _mend(self, error: asyncpg.PostgresError, tickets: Sequence[Ticket]) -> str | None:
+        """Name what another try may put right: a race, or a month of the log that is made now."""
+        if isinstance(error, RACED):
+            return "race"
+        if not isinstance(error, asyncpg.CheckViolationError) or error.constraint_name is not None:
+            return None
         connection = await self._connected()
         try:
-            return await make_for(connection, {ticket.request.execution_id for ticket in tickets})
+            made = await make_for(connection, {ticket.request.execution_id for ticket in tickets})
         except LOST as lost:
             self._drop_connection()
             raise _away() from lost
+        return "partition" if made else None
 
     async def _append(self, tickets: Sequence[Ticket]) -> tuple[list[Outcome], Committed]:
         connection = await self._connected()
