@@ -9,7 +9,7 @@ from statistics import median
 from bench.events import BATCH_EXECUTIONS, new_executions, row
 from bench.figures import show
 from bench.write_side import WriteSide, produce, timed, write_side
-from engine.write import writer
+from engine.write import tickets
 from engine.write.desk import WRITERS
 
 CALLERS = 32
@@ -31,12 +31,12 @@ async def run(*, quick: bool) -> None:
 
 @contextlib.contextmanager
 def _one_transaction_each() -> Iterator[None]:
-    limit = writer.GROUP_REQUESTS
-    writer.GROUP_REQUESTS = 1
+    limit = tickets.GROUP_REQUESTS
+    tickets.GROUP_REQUESTS = 1
     try:
         yield
     finally:
-        writer.GROUP_REQUESTS = limit
+        tickets.GROUP_REQUESTS = limit
 
 
 async def _round(side: WriteSide, count: int) -> float:

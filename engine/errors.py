@@ -9,7 +9,7 @@ PlaylogError
 ├── TooLarge        413
 ├── Invalid         422  well-formed, but against the rules; may carry faults
 ├── Busy            429  a bounded queue is full, retry after
-├── Unavailable     503  a dependency is away, retry after
+├── Unavailable     503  a dependency is away or not set up, retry after
 ├── UnknownOutcome  503  the answer of a commit was lost, retry with the same ids
 ├── NewerEngine     503  the log holds events of a newer build
 └── Misconfigured   at start-up: settings, versions, servers
@@ -95,7 +95,7 @@ class Busy(PlaylogError):
 
 
 class Unavailable(PlaylogError):
-    """A server that this needs is away; try again shortly."""
+    """This cannot be served now: what it needs is away or not set up."""
 
     status = 503
     code = "unavailable"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -14,12 +15,14 @@ from engine.write.desk import Desk
 from engine.write.materialize import Intake
 from internal_api.bell import Bell
 
+UPLOADS_AT_ONCE = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
     """The database, the write side, those who wait for commands, and the wakes of others.
 
-    `projected` announces new snapshots, `send` any other wake.
+    `projected` announces new snapshots, `send` any other wake. `uploads` bounds the large bodies in memory.
     """
 
     pool: Pool
@@ -28,6 +31,7 @@ class Api:
     bell: Bell
     projected: Announcer
     send: Send
+    uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
 
     def borrow(self) -> AbstractAsyncContextManager[Connection]:
         """A connection for a block; database errors leave it as ours."""

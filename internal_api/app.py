@@ -9,11 +9,37 @@ from aiohttp import web
 from engine.runtime.health import Health, probes
 from engine.runtime.http import make_app
 from engine.runtime.settings import HttpSettings
-from internal_api import cleanup, commands, events, outbox, projection, step_logs, workers
+from internal_api import (
+    audit,
+    cleanup,
+    commands,
+    events,
+    incidents,
+    outbox,
+    partitions,
+    payloads,
+    projection,
+    retention,
+    step_logs,
+    workers,
+)
 from internal_api.api import API, BASE, Api
 from internal_api.tokens import Tokens, gate
 
-GROUPS = (outbox, events, projection, cleanup, commands, step_logs, workers)
+GROUPS = (
+    outbox,
+    events,
+    projection,
+    cleanup,
+    partitions,
+    retention,
+    commands,
+    payloads,
+    step_logs,
+    workers,
+    incidents,
+    audit,
+)
 
 
 def build_app(api: Api, tokens: Tokens, health: Health, settings: HttpSettings) -> web.Application:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from aiohttp import web
 
 from engine.runtime.http import json_response
-from engine.write.purge import purge
+from engine.write.purge import Policy, purge
 from internal_api.api import API
 from internal_api.bodies import read_fields
 
@@ -19,23 +19,19 @@ routes = web.RouteTableDef()
 
 @routes.post("/cleanup/purge")
 async def purge_all(request: web.Request) -> web.Response:
-    """Purge commands, runtime entries and idempotency answers; a retention of 0 or less skips its kind.
+    """Purge what is older than its retention; a retention of 0 or less keeps its kind.
 
-    Partitions of the log are not removed: an `event_retention_days` above 0 is refused with
-    `not_supported`, and `event_partitions_dropped` is 0.
+    The log goes by whole partitions of which nothing is wanted any more; those kept are told with why.
     """
     fields = await read_fields(request, may_be_absent=True)
-    command_days = fields.integer("command_retention_days", 7, **DAYS)
-    runtime_minutes = fields.integer("runtime_stale_minutes", 60, **MINUTES)
-    event_days = fields.integer("event_retention_days", 0, **DAYS)
-    dry_run = fields.boolean("dry_run")
+    policy = Policy(
+        command_retention_days=fields.integer("command_retention_days", 7, **DAYS),
+        runtime_stale_minutes=fields.integer("runtime_stale_minutes", 60, **MINUTES),
+        event_retention_days=fields.integer("event_retention_days", 0, **DAYS),
+        dead_retention_days=fields.integer("dead_retention_days", 0, **DAYS),
+        dry_run=fields.boolean("dry_run"),
+    )
     fields.close()
     async with request.app[API].borrow() as connection:
-        purged = await purge(
-            connection,
-            command_retention_days=command_days,
-            runtime_stale_minutes=runtime_minutes,
-            event_retention_days=event_days,
-            dry_run=dry_run,
-        )
+        purged = await purge(connection, policy)
     return json_response(asdict(purged))

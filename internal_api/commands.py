@@ -125,6 +125,7 @@ def _shown(command: Claimed) -> dict[str, object]:
         "item": command.item,
         "tool": command.tool,
         "input": orjson.Fragment(command.input),
+        "handles": orjson.Fragment(command.handles),
         "lease_token": str(command.lease_token),
         "leased_until": iso(command.leased_until),
         "deadline": iso(command.deadline),
@@ -189,7 +190,10 @@ async def _settle(api: Api, worker_id: str, results: Results) -> Settled:
 
 @routes.post("/commands/heartbeat")
 async def heartbeat(request: web.Request) -> web.Response:
-    """Extend leases, and say which commands are cancelled or lost; makes the worker known."""
+    """Extend leases, and say which commands are cancelled or lost; makes the worker known.
+
+    A lease is told by its command: one that was claimed anew during a beat is not the one that was asked for.
+    """
     fields = await read_fields(request)
     worker = WorkerSeen(
         worker_id=fields.name("worker_id"),
@@ -207,12 +211,12 @@ async def heartbeat(request: web.Request) -> web.Response:
         beat = await commands.extend(connection, leases, lease_seconds)
     await commands.announce(api.borrow, api.desk.appender, beat.claims)
     return json_response(
-        {
-            "extended": [str(command_id) for command_id in beat.extended],
-            "cancelled": [str(command_id) for command_id in beat.cancelled],
-            "lost": [str(command_id) for command_id in beat.lost],
-        }
+        {"extended": _ids(beat.extended), "cancelled": _ids(beat.cancelled), "lost": _ids(beat.lost)}
     )
+
+
+def _ids(leases: Sequence[Lease]) -> list[str]:
+    return [str(lease.command_id) for lease in leases]
 
 
 @routes.post("/commands/release")

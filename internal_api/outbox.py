@@ -10,16 +10,19 @@ from aiohttp import web
 from engine.domain.events import iso
 from engine.domain.ids import parse_id
 from engine.errors import Malformed
+from engine.runtime import metrics
 from engine.runtime.http import json_response
 from engine.write import outbox
 from engine.write.after_commit import OUTBOX_TOPIC
 from engine.write.parking import MAX_DELAY_SECONDS
 from internal_api.api import API
+from internal_api.audit import actor_of
 from internal_api.bodies import MOST_ITEMS, Fields, query_integer, read_fields, read_query
 
 LEASE_SECONDS = 60
 LONGEST_LEASE = 3600
 MOST_DEAD = 1_000
+LONGEST_REASON = 2_000
 INTEGERS = {"least": -(2**63), "most": 2**31 - 1}
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -67,6 +70,7 @@ async def mark_published(request: web.Request) -> web.Response:
     fields.close()
     async with request.app[API].borrow() as connection:
         published = await outbox.mark_published(connection, outbox_ids, lease_tokens)
+    metrics.outbox_stale.labels("published").inc(len(published.stale))
     return json_response({"marked": published.marked, "stale": published.stale})
 
 
@@ -108,6 +112,7 @@ async def mark_failed(request: web.Request) -> web.Response:
         failed = await outbox.mark_failed(
             connection, outbox_id, error, attempts, max_delay_seconds, lease_token
         )
+    metrics.outbox_stale.labels("failed").inc(failed.stale)
     return json_response(asdict(failed))
 
 
@@ -138,13 +143,40 @@ async def dead(request: web.Request) -> web.Response:
 @routes.post("/outbox/redrive")
 async def redrive(request: web.Request) -> web.Response:
     """Put dead messages back to be published: those named, or all."""
+    actor = actor_of(request)
     fields = await read_fields(request)
-    everything = fields.boolean("all")
-    outbox_ids = None if everything and not fields.has("outbox_ids") else fields.ids("outbox_ids")
+    outbox_ids = _named_or_all(fields)
     fields.close()
     api = request.app[API]
     async with api.borrow() as connection:
-        redriven = await outbox.redrive(connection, outbox_ids)
+        redriven = await outbox.redrive(connection, outbox_ids, actor=actor)
     if redriven:
         api.send(OUTBOX_TOPIC, b"")
     return json_response({"redriven": redriven})
+
+
+@routes.post("/outbox/discard")
+async def discard(request: web.Request) -> web.Response:
+    """Remove dead messages for good: those named, or all; the reason is kept in the audit."""
+    actor = actor_of(request)
+    fields = await read_fields(request)
+    outbox_ids = _named_or_all(fields)
+    reason = fields.text("reason")
+    if len(reason) > LONGEST_REASON:
+        fields.fault("reason", f"must have at most {LONGEST_REASON} characters", "length")
+    fields.close()
+    if not reason.strip():
+        raise Malformed("reason is empty", code="empty")
+    async with request.app[API].borrow() as connection:
+        discarded = await outbox.discard(connection, outbox_ids, reason=reason, actor=actor)
+    return json_response({"discarded": discarded})
+
+
+def _named_or_all(fields: Fields) -> list[int] | None:
+    """The ids of `outbox_ids`, or None for `all`; both at once are a fault."""
+    if not fields.boolean("all"):
+        return fields.ids("outbox_ids")
+    if fields.has("outbox_ids"):
+        fields.items("outbox_ids")
+        fields.fault("outbox_ids", "is not for all", "exclusive")
+    return None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from functools import partial
 
 from aiohttp import web
 
 from engine.errors import Misconfigured
 from engine.read.projection import SNAPSHOTS_TOPIC
 from engine.runtime.announcer import Announcer
-from engine.runtime.broker import Broker
-from engine.runtime.checks import add_database_checks
-from engine.runtime.database import Connection, Pool, checkout, connect, open_pool
+from engine.runtime.broker import connecting
+from engine.runtime.bus import Bus
+from engine.runtime.checks import checked_pool
+from engine.runtime.database import Pool, checkout, reconnector
 from engine.runtime.http import serve
 from engine.runtime.process import ProcessContext, run_process
 from engine.runtime.settings import DatabaseSettings, InternalApiProcess
@@ -35,16 +37,18 @@ def main() -> int:
 
 
 async def run(context: ProcessContext[InternalApiProcess]) -> None:
+    """Serve until told to stop; NATS may be away: then nobody elsewhere is woken, and all else works."""
+    async with connecting(context.settings, name=NAME) as broker:
+        await serve_internal(context, broker)
+
+
+async def serve_internal(context: ProcessContext[InternalApiProcess], bus: Bus) -> None:
     """Open the API, serve it until told to stop, let requests under way finish."""
     settings = context.settings
-    async with AsyncExitStack() as stack:
-        pool = await open_pool(settings, name=NAME)
-        stack.push_async_callback(pool.close)
-        broker = Broker(settings, name=NAME)
-        stack.push_async_callback(broker.close)
-        await broker.connect(wait_seconds=0)
-        api = await stack.enter_async_context(open_api(settings, pool, broker))
-        add_database_checks(context.health, pool, allow_unsafe_durability=settings.allow_unsafe_durability)
+    async with (
+        checked_pool(settings, context.health, name=NAME) as pool,
+        open_api(settings, pool, bus) as api,
+    ):
         app = build_app(api, Tokens.of(settings), context.health, settings)
         await context.run_roles(
             [api.desk.deliveries],
@@ -54,29 +58,22 @@ async def run(context: ProcessContext[InternalApiProcess]) -> None:
 
 
 @asynccontextmanager
-async def open_api(settings: DatabaseSettings, pool: Pool, broker: Broker) -> AsyncIterator[Api]:
-    """What the routes need; NATS may be away: then nobody elsewhere is woken, and everything else works."""
+async def open_api(settings: DatabaseSettings, pool: Pool, bus: Bus) -> AsyncIterator[Api]:
+    """What the routes need."""
     bell = Bell()
-    # An append must not wait for the database beyond the patience of those who asked for it.
-    patience = settings.model_copy(update={"database_start_timeout": RECONNECT_SECONDS})
-
-    async def reconnect() -> Connection:
-        return await connect(patience, name=NAME)
-
-    def borrow() -> AbstractAsyncContextManager[Connection]:
-        return checkout(pool)
+    borrow = partial(checkout, pool)
 
     def send(topic: str, body: bytes) -> None:
-        if topic == COMMANDS_TOPIC and broker.is_connected:
+        if topic == COMMANDS_TOPIC and bus.is_connected:
             bell.sent(body)
-        broker.announce(topic, body)
+        bus.announce(topic, body)
 
     def ring(committed: Committed) -> None:
         bell.ring(committed.pools)
 
-    projected = Announcer(lambda body: broker.announce(SNAPSHOTS_TOPIC, body))
-    await broker.listen(COMMANDS_TOPIC, bell.heard)
-    try:
+    await bus.listen(COMMANDS_TOPIC, bell.heard)
+    reconnect = reconnector(settings, name=NAME, seconds=RECONNECT_SECONDS)
+    with closing(Announcer(partial(bus.announce, SNAPSHOTS_TOPIC))) as projected, closing(bell):
         async with open_desk(reconnect, borrow, send) as desk:
             desk.after.listeners.append(ring)
             yield Api(
@@ -87,9 +84,6 @@ async def open_api(settings: DatabaseSettings, pool: Pool, broker: Broker) -> As
                 projected=projected,
                 send=send,
             )
-    finally:
-        projected.close()
-        bell.close()
 
 
 async def _serve(context: ProcessContext[InternalApiProcess], app: web.Application, bell: Bell) -> None:

@@ -10,7 +10,9 @@ from engine.read import projection, verify
 from engine.read.projection import Projected
 from engine.runtime.database import Connection
 from engine.runtime.http import json_response
+from engine.write.audit import listed, note
 from internal_api.api import API, Api
+from internal_api.audit import actor_of
 from internal_api.bodies import Fields, read_fields
 
 MOST_SAMPLED = 10_000
@@ -37,11 +39,15 @@ async def advance(request: web.Request) -> web.Response:
 
 @routes.post("/projection/rebuild")
 async def rebuild(request: web.Request) -> web.Response:
-    """Fold from the first event and write the snapshots anew."""
+    """Fold from the first event and write the snapshots anew; audited first, as it commits by and by."""
+    actor = actor_of(request)
     fields = await read_fields(request)
     api = request.app[API]
     async with api.borrow() as connection:
-        result = await projection.rebuild(connection, await _chosen(connection, fields))
+        execution_ids = await _chosen(connection, fields)
+        detail = listed("execution_ids", execution_ids)
+        await note(connection, "projection.rebuild", "snapshots", detail, actor=actor)
+        result = await projection.rebuild(connection, execution_ids)
     _announce(api, result)
     return json_response({"rebuilt": len(result.versions), "failed": _failed(result)})
 

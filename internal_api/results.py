@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
+from engine.domain.handles import SCHEME
 from engine.domain.json_values import Unstorable, check_value
-from engine.domain.normalize import error_of, optional_id, required_id, time_of
+from engine.domain.normalize import error_of, optional_id, reference_uri, required_id, time_of
 from engine.write.commands import Lease, Result
 
 SUCCEEDED = {"completed": True, "success": True, "failed": False, "error": False}
 MEMBERS = frozenset(
     {
-        *("command_id", "lease_token", "status", "output", "result_kind", "error"),
+        *("command_id", "lease_token", "status", "output", "result_kind", "result_uri", "error"),
         *("started_at", "execution_id"),
     }
 )
@@ -57,17 +58,31 @@ def _result(item: object) -> Result:
     succeeded = SUCCEEDED.get(status.lower()) if isinstance(status, str) else None
     if succeeded is None:
         raise Unstorable("bad_type", "status is completed or failed")
-    if item.get("result_kind", "data") != "data":
-        raise Unstorable("not_allowed", "result_kind is data: there is no store for larger outputs")
+    uri = _uri(item) if succeeded else None
     value = item.get("output") if succeeded else error_of(item.get("error"))
+    is_ours = uri is not None and uri.startswith(SCHEME)
+    if uri is not None:
+        value = None if is_ours else {"reference": {"kind": "ref", "uri": uri}}
     check_value(value)
     return Result(
         lease=Lease(required_id(item, "command_id"), required_id(item, "lease_token")),
         succeeded=succeeded,
         value=value,
+        payload_uri=uri if is_ours else None,
         execution_id=optional_id(item, "execution_id"),
         started_at=_started_at(item),
     )
+
+
+def _uri(item: dict[str, object]) -> str | None:
+    """Where the output lies: in the result itself (None), or at an address."""
+    match item.get("result_kind"):
+        case None | "data":
+            return None
+        case "ref":
+            return reference_uri(item.get("result_uri"))
+        case _:
+            raise Unstorable("bad_type", "result_kind is data or ref")
 
 
 def _started_at(item: dict[str, object]) -> str | None:

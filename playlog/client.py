@@ -187,6 +187,11 @@ class Client:
         path = f"{_path(execution_id)}/steps"
         return cast("StepList", await self._ask("GET", path, query=query, longer=wait or 0.0))["items"]
 
+    async def payload(self, uri: str) -> JsonValue:
+        """Return the large value that a reference names: `payload:<execution_id>/<sha256>`."""
+        execution_id, _, sha256 = uri.removeprefix("payload:").partition("/")
+        return await self._ask("GET", f"{_path(execution_id)}/payloads/{quote(sha256, safe='')}")
+
     async def cancel(self, execution_id: str, reason: str | None = None) -> Standing:
         """End an execution; repeated, it answers the same. Raises 409 for one that has ended otherwise."""
         body = {} if reason is None else {"reason": reason}
@@ -248,18 +253,19 @@ class Client:
             async with self._session.request(
                 method, f"{self.url}{BASE}{path}", params=parameters, data=data, headers=said, timeout=timeout
             ) as answer:
-                return _document(self.url, answer.status, await answer.read())
+                return document_of(self.url, answer.status, await answer.read())
         except TimeoutError:
             raise ApiUnreachable(self.url, f"no answer within {self._seconds + longer:g} s") from None
         except (aiohttp.ClientError, ValueError) as error:
-            raise ApiUnreachable(self.url, _reason(error)) from None
+            raise ApiUnreachable(self.url, reason_of(error)) from None
 
 
 def _path(execution_id: str) -> str:
     return f"/executions/{quote(execution_id, safe='')}"
 
 
-def _document(url: str, status: int, body: bytes) -> JsonValue:
+def document_of(url: str, status: int, body: bytes) -> JsonValue:
+    """The document of an answer; raises `ApiError` for a problem, `ApiUnreachable` for anything else."""
     try:
         document: JsonValue = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -269,7 +275,8 @@ def _document(url: str, status: int, body: bytes) -> JsonValue:
     raise ApiError(status, document if isinstance(document, dict) else {})
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why no answer came, in a few words."""
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno
         return (os.strerror(number) if number else str(error.os_error)).lower()

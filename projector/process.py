@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
+from functools import partial
 
 from engine.read.projection import SNAPSHOTS_TOPIC
 from engine.runtime.announcer import Announcer
-from engine.runtime.broker import Broker
-from engine.runtime.checks import add_broker_check, add_database_checks
+from engine.runtime.broker import connecting
+from engine.runtime.bus import Bus, Consumer
+from engine.runtime.checks import add_broker_check, checked_pool
 from engine.runtime.consumer import PullConsumer
-from engine.runtime.database import Connection, connect, open_pool
+from engine.runtime.database import reconnector
 from engine.runtime.process import ProcessContext, run_process
 from engine.runtime.settings import ProjectorProcess
 from engine.runtime.stream import EventStream
@@ -27,27 +29,22 @@ def main() -> int:
 
 
 async def run(context: ProcessContext[ProjectorProcess]) -> None:
-    """Project until told to stop; several processes may do this at once."""
+    """Project what NATS delivers until told to stop; several processes may do this at once."""
+    async with connecting(context.settings, name=NAME) as broker:
+        add_broker_check(context.health, broker)
+        await project(context, broker, PullConsumer(broker, EventStream(broker, context.settings), DURABLE))
+
+
+async def project(context: ProcessContext[ProjectorProcess], bus: Bus, consumer: Consumer) -> None:
+    """Project what the consumer delivers until told to stop."""
     settings = context.settings
     async with AsyncExitStack() as stack:
-        pool = await open_pool(settings, size=CHECK_CONNECTIONS, name=NAME)
-        stack.push_async_callback(pool.close)
-        broker = Broker(settings, name=NAME)
-        stack.push_async_callback(broker.close)
-        await broker.connect(wait_seconds=0)
-        consumer = PullConsumer(broker, EventStream(broker, settings), DURABLE)
+        size = CHECK_CONNECTIONS
+        await stack.enter_async_context(checked_pool(settings, context.health, name=NAME, size=size))
         stack.push_async_callback(consumer.close)
-        announcer = Announcer(lambda body: broker.announce(SNAPSHOTS_TOPIC, body))
-        stack.callback(announcer.close)
-        # A pass must not wait for the database beyond the grace that SIGTERM leaves.
-        patience = settings.model_copy(update={"database_start_timeout": RECONNECT_SECONDS})
-
-        async def reconnect() -> Connection:
-            return await connect(patience, name=NAME)
-
+        announcer = stack.enter_context(closing(Announcer(partial(bus.announce, SNAPSHOTS_TOPIC))))
+        reconnect = reconnector(settings, name=NAME, seconds=RECONNECT_SECONDS)
         projector = Projector(consumer, reconnect, announcer.add)
         stack.push_async_callback(projector.close)
-        add_database_checks(context.health, pool, allow_unsafe_durability=settings.allow_unsafe_durability)
-        add_broker_check(context.health, broker)
         context.health.add("fold", projector.fault)
         await context.run_roles([projector])

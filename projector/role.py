@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import structlog
-from nats.aio.msg import Msg
 
 from engine.read.cache import StateCache
 from engine.read.incidents import report_unreadable
 from engine.read.messages import Message, UnreadableMessage, execution_of, parse_message
 from engine.read.projection import Projected, advance, project
 from engine.runtime import metrics
-from engine.runtime.consumer import PullConsumer
+from engine.runtime.bus import Consumer, Delivered
 from engine.runtime.database import Connection
 
 BATCH = 500
@@ -35,7 +34,7 @@ class Projector:
 
     def __init__(
         self,
-        consumer: PullConsumer,
+        consumer: Consumer,
         connect: Callable[[], Awaitable[Connection]],
         announce: Callable[[int, int], None],
     ) -> None:
@@ -79,7 +78,7 @@ class Projector:
         if connection is not None:
             await connection.close(timeout=CLOSE_SECONDS)
 
-    async def _project(self, batch: Sequence[Msg]) -> Projected:
+    async def _project(self, batch: Sequence[Delivered]) -> Projected:
         messages, unreadable = read(batch)
         connection = await self._connected()
         projected = await project(connection, messages, self._cache)
@@ -118,7 +117,7 @@ class Projector:
         projected.versions |= healed.versions
         projected.superseded |= healed.superseded
 
-    async def _give_way(self, batch: Sequence[Msg], projected: Projected) -> None:
+    async def _give_way(self, batch: Sequence[Delivered], projected: Projected) -> None:
         self._is_superseded = True
         self._cache.clear()
         self._consumer.hand_back(batch)
@@ -126,7 +125,7 @@ class Projector:
         _log.error("projector.superseded", executions=len(projected.superseded))
 
 
-def read(batch: Iterable[Msg]) -> tuple[list[Message], dict[str, str]]:
+def read(batch: Iterable[Delivered]) -> tuple[list[Message], dict[str, str]]:
     """The messages of a batch, and why others cannot be read, by subject."""
     messages: list[Message] = []
     unreadable: dict[str, str] = {}

@@ -99,7 +99,10 @@ async def start(call: Call, *, body: StartBody) -> web.Response:
 
 
 @routes.add(
-    "POST", "/executions/{execution_id}/cancel", answers={202: Standings}, problems=(400, 404, 409, 415, 422)
+    "POST",
+    "/executions/{execution_id}/cancel",
+    answers={202: Standings},
+    problems=(400, 404, 409, 410, 415, 422),
 )
 async def cancel(call: Call, *, execution_id: int, body: CancelBody) -> web.Response:
     """End an execution at once; repeated, it answers the same."""
@@ -111,7 +114,7 @@ async def cancel(call: Call, *, execution_id: int, body: CancelBody) -> web.Resp
     "POST",
     "/executions/{execution_id}/signals/{name}",
     answers={202: Standings},
-    problems=(400, 404, 409, 413, 415, 422, 429),
+    problems=(400, 404, 409, 410, 413, 415, 422, 429),
 )
 async def signal(call: Call, *, execution_id: int, name: str, body: object) -> web.Response:
     """Give an execution a signal, kept when it comes early; with an Idempotency-Key it counts once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -11,9 +12,10 @@ from engine.errors import Misconfigured
 from engine.read import executions
 from engine.read.executions import Found
 from engine.read.projection import SNAPSHOTS_TOPIC
-from engine.runtime.broker import Broker
-from engine.runtime.checks import add_database_checks
-from engine.runtime.database import Connection, Pool, checkout, connect, open_pool
+from engine.runtime.broker import connecting
+from engine.runtime.bus import Bus
+from engine.runtime.checks import checked_pool
+from engine.runtime.database import Pool, checkout, reconnector
 from engine.runtime.health import Health, probes
 from engine.runtime.http import make_app, serve
 from engine.runtime.process import ProcessContext, run_process
@@ -42,24 +44,20 @@ async def run(context: ProcessContext[PublicApiProcess]) -> None:
 
     NATS is not part of being ready: without it nothing is refused, only those who wait are told later.
     """
+    async with connecting(context.settings, name=NAME) as broker:
+        await serve_public(context, broker)
+
+
+async def serve_public(context: ProcessContext[PublicApiProcess], bus: Bus) -> None:
+    """Open what the routes need and serve them until told to stop."""
     settings = context.settings
     access.check(settings)
     async with AsyncExitStack() as stack:
-        pool = await open_pool(settings, name=NAME)
-        stack.push_async_callback(pool.close)
-        broker = Broker(settings, name=NAME)
-        stack.push_async_callback(broker.close)
-        await broker.connect(wait_seconds=0)
+        pool = await stack.enter_async_context(checked_pool(settings, context.health, name=NAME))
         waiters = Waiters(reader(pool))
-        await broker.listen(SNAPSHOTS_TOPIC, waiters.heard)
-        # A request must not wait for the database longer than its client does.
-        patience = settings.model_copy(update={"database_start_timeout": RECONNECT_SECONDS})
-
-        async def reconnect() -> Connection:
-            return await connect(patience, name=NAME)
-
-        desk = await stack.enter_async_context(open_desk(reconnect, lambda: checkout(pool), broker.announce))
-        add_database_checks(context.health, pool, allow_unsafe_durability=settings.allow_unsafe_durability)
+        await bus.listen(SNAPSHOTS_TOPIC, waiters.heard)
+        reconnect = reconnector(settings, name=NAME, seconds=RECONNECT_SECONDS)
+        desk = await stack.enter_async_context(open_desk(reconnect, partial(checkout, pool), bus.announce))
         app = make_public_app(Api(pool=pool, desk=desk, waiters=waiters), context.health, settings)
         await context.run_roles(
             [desk.deliveries],

@@ -8,16 +8,18 @@ from aiohttp import web
 from pydantic import Field, model_validator
 
 from engine.domain.events import to_json
+from engine.domain.handles import SHA256_HEX, PayloadKey
 from engine.domain.vocabulary import TERMINAL_STATUSES
 from engine.errors import Conflict, NotFound, PlaylogError
-from engine.read import executions, history, listing
+from engine.read import executions, history, listing, payloads
 from engine.read.executions import Found
+from engine.read.retention import missing
 from engine.runtime.database import checkout
 from engine.runtime.http import REQUEST_ID_KEY
 from engine.runtime.problems import problem
 from public_api import answers, fields
 from public_api.answers import EventPage, Execution, ExecutionPage, StepList
-from public_api.query import Query
+from public_api.query import Query, fault, invalid
 from public_api.routes import Call, Group
 from public_api.waiters import Read
 
@@ -93,7 +95,10 @@ async def list_executions(call: Call, *, query: ListQuery) -> web.Response:
 
 
 @routes.add(
-    "GET", "/executions/by-key/{key:.+}", answers={200: Execution, 304: type(None)}, problems=(404, 409, 422)
+    "GET",
+    "/executions/by-key/{key:.+}",
+    answers={200: Execution, 304: type(None)},
+    problems=(404, 409, 410, 422),
 )
 async def by_key(call: Call, *, key: str, query: ReadQuery) -> web.Response:
     """Return the execution that a caller's own key names."""
@@ -110,7 +115,7 @@ async def by_key(call: Call, *, key: str, query: ReadQuery) -> web.Response:
     "GET",
     "/executions/{execution_id}",
     answers={200: Execution, 304: type(None)},
-    problems=(404, 409, 422),
+    problems=(404, 409, 410, 422),
 )
 async def get(call: Call, *, execution_id: int, query: ReadQuery) -> web.Response:
     """Return an execution as of its snapshot.
@@ -126,7 +131,10 @@ async def get(call: Call, *, execution_id: int, query: ReadQuery) -> web.Respons
 
 
 @routes.add(
-    "GET", "/executions/{execution_id}/wait", answers={200: Execution}, problems=(404, 422, GATEWAY_TIMEOUT)
+    "GET",
+    "/executions/{execution_id}/wait",
+    answers={200: Execution},
+    problems=(404, 410, 422, GATEWAY_TIMEOUT),
 )
 async def wait(call: Call, *, execution_id: int, query: WaitQuery) -> web.Response:
     """Return an execution as soon as it has ended; 504 when it has not in that time."""
@@ -145,7 +153,7 @@ async def wait(call: Call, *, execution_id: int, query: WaitQuery) -> web.Respon
     return problem(late, request_id=call.request[REQUEST_ID_KEY])
 
 
-@routes.add("GET", "/executions/{execution_id}/steps", answers={200: StepList}, problems=(404, 409, 422))
+@routes.add("GET", "/executions/{execution_id}/steps", answers={200: StepList}, problems=(404, 409, 410, 422))
 async def steps(call: Call, *, execution_id: int, query: ReadQuery) -> web.Response:
     """List the steps of an execution in the order of its playbook, also those that have not begun."""
     found = await projected(call, execution_id, query)
@@ -156,7 +164,7 @@ async def steps(call: Call, *, execution_id: int, query: ReadQuery) -> web.Respo
     return answers.document({"items": items or []}, headers=_projection_version(found))
 
 
-@routes.add("GET", "/executions/{execution_id}/events", answers={200: EventPage}, problems=(404, 422))
+@routes.add("GET", "/executions/{execution_id}/events", answers={200: EventPage}, problems=(404, 410, 422))
 async def events(call: Call, *, execution_id: int, query: EventsQuery) -> web.Response:
     """List the recorded events of an execution in version order, from the log itself."""
     async with checkout(call.api.pool) as connection:
@@ -168,17 +176,37 @@ async def events(call: Call, *, execution_id: int, query: EventsQuery) -> web.Re
             types=query.types,
         )
         if not found and await history.head(connection, execution_id) is None:
-            raise fields.unknown_execution(execution_id)
+            raise await missing(connection, execution_id)
     shown = found[: query.limit]
     onwards = shown[-1].version if len(found) > query.limit else None
     content = {"items": [to_json(event) for event in shown], "next_after_version": onwards}
     return answers.page(call.request, content, after_version=onwards)
 
 
+@routes.add(
+    "GET",
+    "/executions/{execution_id}/payloads/{sha256}",
+    answers={200: bytes, 304: type(None)},
+    problems=(404, 422),
+)
+async def payload(call: Call, *, execution_id: int, sha256: str) -> web.Response:
+    """Return a large value, to which an event or an output refers as `payload:<execution_id>/<sha256>`."""
+    if not SHA256_HEX.fullmatch(sha256):
+        wanted = "must be 64 hexadecimal digits in lower case"
+        raise invalid([fault(("path", "sha256"), wanted, "value")], "invalid_hash")
+    async with checkout(call.api.pool) as connection:
+        body = await payloads.body(connection, PayloadKey(execution_id, bytes.fromhex(sha256)))
+        if body is None and await history.head(connection, execution_id) is None:
+            raise fields.unknown_execution(execution_id)
+    if body is None:
+        raise NotFound("the execution has no such payload", code="unknown_payload")
+    return answers.content(call.request, body, sha256)
+
+
 async def projected(call: Call, execution_id: int, query: ReadQuery) -> Found | None:
     """The execution once it is projected up to `min_version`, or what there is of it after `wait`.
 
-    Raises `NotFound` for an unknown one.
+    Raises `NotFound` for an unknown one and `Purged` for one that retention has removed.
     """
 
     def is_there(found: Found | None) -> bool:
@@ -194,7 +222,7 @@ def _existing(call: Call) -> Read:
         async with checkout(call.api.pool) as connection:
             found = await executions.get(connection, execution_id)
             if found is None and await history.head(connection, execution_id) is None:
-                raise fields.unknown_execution(execution_id)
+                raise await missing(connection, execution_id)
         return found
 
     return read

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
-from engine.runtime.broker import Broker
-from engine.runtime.checks import add_broker_check, add_database_checks
-from engine.runtime.database import open_pool
+from engine.runtime.broker import connecting
+from engine.runtime.bus import Bus, Stream
+from engine.runtime.checks import add_broker_check, checked_pool
 from engine.runtime.process import ProcessContext, run_process
 from engine.runtime.settings import PublisherProcess
 from engine.runtime.stream import EventStream
 from engine.write.after_commit import OUTBOX_TOPIC
 from publisher.role import Publisher
 
+NAME = "playlog-publisher"
 HELPER_SECONDS = 20.0
 
 _CHECKING_CONNECTIONS = 2
@@ -26,6 +26,13 @@ def main() -> int:
 
 
 async def run(context: ProcessContext[PublisherProcess]) -> None:
+    """Move the outbox to NATS until told to stop."""
+    async with connecting(context.settings, name=NAME) as broker:
+        add_broker_check(context.health, broker)
+        await publish(context, broker, EventStream(broker, context.settings))
+
+
+async def publish(context: ProcessContext[PublisherProcess], bus: Bus, stream: Stream) -> None:
     """Move the outbox to the stream until told to stop; readiness says what is in the way.
 
     A second publisher helps while more waits than one takes: one reads and deletes while the other sends.
@@ -33,28 +40,12 @@ async def run(context: ProcessContext[PublisherProcess]) -> None:
     settings = context.settings
     wake, help_wanted = asyncio.Event(), asyncio.Event()
     async with AsyncExitStack() as opened:
-        broker = await opened.enter_async_context(_broker(settings))
-        first = Publisher(settings, broker, EventStream(broker, settings), call_help=help_wanted.set)
-        second = Publisher(
-            settings, broker, EventStream(broker, settings), name="publish_more", idle_seconds=HELPER_SECONDS
-        )
+        first = Publisher(settings, bus, stream, call_help=help_wanted.set)
+        second = Publisher(settings, bus, stream, name="publish_more", idle_seconds=HELPER_SECONDS)
         opened.push_async_callback(first.close)
         opened.push_async_callback(second.close)
-        pool = await open_pool(settings, size=_CHECKING_CONNECTIONS, name="playlog-publisher-health")
-        await opened.enter_async_context(pool)
-        unsafe = settings.allow_unsafe_durability
-        add_database_checks(context.health, pool, allow_unsafe_durability=unsafe)
-        add_broker_check(context.health, broker)
+        name, size = f"{NAME}-health", _CHECKING_CONNECTIONS
+        await opened.enter_async_context(checked_pool(settings, context.health, name=name, size=size))
         context.health.add("publishing", first.fault)
-        await broker.listen(OUTBOX_TOPIC, lambda _: wake.set())
+        await bus.listen(OUTBOX_TOPIC, lambda _: wake.set())
         await context.run_roles([first, second], wakes={first.name: wake, second.name: help_wanted})
-
-
-@asynccontextmanager
-async def _broker(settings: PublisherProcess) -> AsyncIterator[Broker]:
-    broker = Broker(settings, name="playlog-publisher")
-    await broker.connect(wait_seconds=0)
-    try:
-        yield broker
-    finally:
-        await broker.close()

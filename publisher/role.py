@@ -13,10 +13,10 @@ from engine.domain.messages import Span, headers
 from engine.errors import PlaylogError, UnknownOutcome
 from engine.runtime import database, metrics
 from engine.runtime.atomic_batch import MOST_BYTES, MOST_MESSAGES, OutgoingMessage
-from engine.runtime.broker import Broker, Refused
+from engine.runtime.broker import Refused
+from engine.runtime.bus import Bus, Stream
 from engine.runtime.database import Connection, classified
 from engine.runtime.settings import PublisherProcess
-from engine.runtime.stream import EventStream
 from engine.write import publishing, shards
 from engine.write.parking import Failure, park
 from engine.write.publishing import Waiting
@@ -42,8 +42,8 @@ class Publisher:
     def __init__(
         self,
         settings: PublisherProcess,
-        broker: Broker,
-        stream: EventStream,
+        bus: Bus,
+        stream: Stream,
         *,
         name: str = "publish",
         idle_seconds: float = IDLE_SECONDS,
@@ -54,9 +54,8 @@ class Publisher:
         self._call_help = call_help
         # A pass must not wait longer for the database than a stopping process can.
         self._settings = settings.model_copy(update={"database_start_timeout": _RECONNECT_SECONDS})
-        self._broker = broker
         self._connection: Connection | None = None
-        self._watch = StreamWatch(broker, stream, settings)
+        self._watch = StreamWatch(bus, stream, settings)
         self._sender = Sender(stream)
         self._checkpoint_at = 0.0
         self._fruitless = 0
@@ -108,7 +107,7 @@ class Publisher:
         if self._watch.is_due:
             state = await self._watch.check(connection)
             self._sender.allow_atomic = state.allow_atomic
-            self._sender.max_payload = self._broker.wire().max_payload
+            self._sender.max_payload = state.max_payload
         async with connection.transaction():
             if not await shards.begin_pass(connection):
                 return self._idle_seconds

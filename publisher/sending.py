@@ -17,7 +17,7 @@ from engine.runtime.atomic_batch import (
     BatchRefused,
     OutgoingMessage,
 )
-from engine.runtime.stream import EventStream
+from engine.runtime.bus import Stream
 
 ID_NOT_TAKEN = 10177
 """The `err_code` of servers that take batches, but none with message ids."""
@@ -76,7 +76,7 @@ class _Doubt:
 class Sender:
     """Sends parcels to one stream, each execution's in order, and remembers what the server can do."""
 
-    def __init__(self, stream: EventStream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self.max_payload = 2**20
         self.allow_atomic = False
@@ -128,7 +128,7 @@ class Sender:
 class _Sending:
     """One call of `send`."""
 
-    def __init__(self, stream: EventStream, parcels: Sequence[Parcel], expected_seq: int) -> None:
+    def __init__(self, stream: Stream, parcels: Sequence[Parcel], expected_seq: int) -> None:
         self.sent = Sent()
         self.failed: set[int] = set()
         self._stream = stream

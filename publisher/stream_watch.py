@@ -7,10 +7,10 @@ import time
 import structlog
 
 from engine.runtime import metrics
-from engine.runtime.broker import Broker
+from engine.runtime.bus import Bus, Stream
 from engine.runtime.database import Connection
 from engine.runtime.settings import BrokerSettings
-from engine.runtime.stream import EventStream, StreamState
+from engine.runtime.stream import StreamState
 from engine.write import shards
 from engine.write.shards import Standing
 
@@ -24,8 +24,8 @@ class StreamWatch:
     `state` is what the last check found; `is_due` says that nothing may be published before the next.
     """
 
-    def __init__(self, broker: Broker, stream: EventStream, settings: BrokerSettings) -> None:
-        self._broker = broker
+    def __init__(self, bus: Bus, stream: Stream, settings: BrokerSettings) -> None:
+        self._bus = bus
         self._stream = stream
         self._max_age = settings.stream_max_age
         self._epoch = -1
@@ -36,7 +36,7 @@ class StreamWatch:
     def is_due(self) -> bool:
         """Whether the stream must be checked before anything is published."""
         age = time.monotonic() - self._checked_at
-        return self.state is None or self._epoch != self._broker.epoch or age > _RECHECK_SECONDS
+        return self.state is None or self._epoch != self._bus.epoch or age > _RECHECK_SECONDS
 
     def doubt(self) -> None:
         """Ask for a check before anything else is published."""
@@ -48,7 +48,7 @@ class StreamWatch:
         Raises:
             Refused, Unavailable: the broker is away or refuses; nothing is known, nothing is changed.
         """
-        epoch = self._broker.epoch
+        epoch = self._bus.epoch
         await self._stream.ensure()
         async with connection.transaction():
             standing = await shards.standing(connection)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack, closing
+from functools import partial
 
 from engine.read.projection import SNAPSHOTS_TOPIC
 from engine.runtime.announcer import Announcer
-from engine.runtime.broker import Broker
-from engine.runtime.checks import add_database_checks
-from engine.runtime.database import Connection, checkout, connect, open_pool
+from engine.runtime.broker import connecting
+from engine.runtime.bus import Bus
+from engine.runtime.checks import checked_pool
+from engine.runtime.database import checkout, reconnector
 from engine.runtime.process import ProcessContext, run_process
 from engine.runtime.settings import SchedulerProcess
 from engine.write.desk import open_desk
@@ -26,27 +28,19 @@ def main() -> int:
 
 
 async def run(context: ProcessContext[SchedulerProcess]) -> None:
+    """Schedule until told to stop; NATS may be away: then others are woken later."""
+    async with connecting(context.settings, name=NAME) as broker:
+        await schedule(context, broker)
+
+
+async def schedule(context: ProcessContext[SchedulerProcess], bus: Bus) -> None:
     """Open what the roles share and run them until told to stop."""
     settings = context.settings
     async with AsyncExitStack() as stack:
-        pool = await open_pool(settings, name=NAME)
-        stack.push_async_callback(pool.close)
-        broker = Broker(settings, name=NAME)
-        stack.push_async_callback(broker.close)
-        await broker.connect(wait_seconds=0)
-        announcer = Announcer(lambda body: broker.announce(SNAPSHOTS_TOPIC, body))
-        stack.callback(announcer.close)
-        # An append must not wait for the database beyond the patience of those who asked for it.
-        patience = settings.model_copy(update={"database_start_timeout": RECONNECT_SECONDS})
-
-        async def reconnect() -> Connection:
-            return await connect(patience, name=NAME)
-
-        def borrow() -> AbstractAsyncContextManager[Connection]:
-            return checkout(pool)
-
-        desk = await stack.enter_async_context(open_desk(reconnect, borrow, broker.announce))
-        add_database_checks(context.health, pool, allow_unsafe_durability=settings.allow_unsafe_durability)
+        pool = await stack.enter_async_context(checked_pool(settings, context.health, name=NAME))
+        announcer = stack.enter_context(closing(Announcer(partial(bus.announce, SNAPSHOTS_TOPIC))))
+        reconnect = reconnector(settings, name=NAME, seconds=RECONNECT_SECONDS)
+        desk = await stack.enter_async_context(open_desk(reconnect, partial(checkout, pool), bus.announce))
         await context.run_roles(
             [
                 DueRole(pool, desk.appender),

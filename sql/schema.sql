@@ -256,15 +256,18 @@ create table playlog.playbook_version (
 CREATE INDEX playbook_version_definition_hash ON playlog.playbook_version USING btree (definition_hash);
 
 create table playlog.retention (
+    kind text not null,
     name text not null,
-    floor_id bigint not null default 0,
-    hold_reason text,
-    held_from bigint,
-    held_to bigint,
-    updated_at timestamp with time zone not null default clock_timestamp(),
-    constraint retention_pk PRIMARY KEY (name)
+    low_id bigint not null,
+    high_id bigint not null,
+    reason text,
+    created_at timestamp with time zone not null default clock_timestamp(),
+    constraint retention_hold_reason CHECK (((kind = 'hold'::text) = (reason IS NOT NULL))),
+    constraint retention_kind CHECK ((kind = ANY (ARRAY['hold'::text, 'purged'::text]))),
+    constraint retention_pk PRIMARY KEY (kind, name),
+    constraint retention_range CHECK ((low_id < high_id))
 );
-comment on table playlog.retention is 'the purge floor (name ''floor'') and holds on ranges of identifiers';
+comment on table playlog.retention is 'ranges of identifiers [low_id, high_id): holds, and what is purged, named after its month';
 
 create table playlog.runtime (
     runtime_id text not null,
@@ -390,9 +393,48 @@ begin
         'alter table playlog.%I attach partition playlog.%I for values from (%s) to (%s)',
         parent, leaf, low, high);
     execute format('alter table playlog.%I drop constraint %I', leaf, leaf || '_bounds');
+    perform playlog.guard_partition(leaf) where parent = 'event';
 end
 $function$;
 comment on function playlog.add_partition(text,text,bigint,bigint) is 'one partition [low, high) of event, payload or step_log; the check spares the scan under the lock';
+
+CREATE OR REPLACE FUNCTION playlog.drop_detached(leaf text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+begin
+    if not exists (
+        select from pg_class
+        where relnamespace = 'playlog'::regnamespace and relname = leaf and relkind = 'r' and not relispartition
+    ) then
+        return false;
+    end if;
+    execute format('drop table playlog.%I', leaf);
+    return true;
+end
+$function$;
+comment on function playlog.drop_detached(text) is 'drops a table that is no partition any more; says whether there was one';
+
+CREATE OR REPLACE FUNCTION playlog.empty_partition(month text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+    leaf text := 'event_' || month;
+    high bigint := (select high_id from playlog.retention where kind = 'purged' and name = month);
+begin
+    if high is null then
+        raise exception 'retention does not say that playlog.% is purged', leaf
+            using errcode = 'insufficient_privilege';
+    end if;
+    execute format('alter table playlog.%I disable trigger event_no_truncate', leaf);
+    execute format('truncate playlog.%I', leaf);
+    execute format('alter table playlog.%I enable trigger event_no_truncate', leaf);
+    execute format('alter table playlog.%I drop constraint if exists event_purged', leaf);
+    execute format('alter table playlog.%I add constraint event_purged check (execution_id >= %s)', leaf, high);
+end
+$function$;
+comment on function playlog.empty_partition(text) is 'the one way that events go: the partition of a purged range is emptied and takes nothing of it any more';
 
 CREATE OR REPLACE FUNCTION playlog.first_id_at(moment timestamp with time zone)
  RETURNS bigint
@@ -400,6 +442,29 @@ CREATE OR REPLACE FUNCTION playlog.first_id_at(moment timestamp with time zone)
  IMMUTABLE
 AS $function$ select ((extract(epoch from moment) * 1000)::bigint - 1704067200000) << 22 $function$;
 comment on function playlog.first_id_at(timestamp with time zone) is 'the lowest identifier that can be given out at that moment';
+
+CREATE OR REPLACE FUNCTION playlog.guard_partition(leaf text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    execute format(
+        'create trigger event_no_truncate before truncate on playlog.%I
+            for each statement execute function playlog.refuse_change()', leaf);
+end
+$function$;
+comment on function playlog.guard_partition(text) is 'a partition is given the row triggers of its table, but none for statements: this refuses TRUNCATE';
+
+CREATE OR REPLACE FUNCTION playlog.lock_partition(leaf text, exclusive boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    execute format('lock table playlog.%I in %s mode', leaf,
+        case when exclusive then 'access exclusive' else 'share' end);
+end
+$function$;
+comment on function playlog.lock_partition(text,boolean) is 'until the transaction ends: no inserts into the partition; exclusive: no reading either';
 
 CREATE OR REPLACE FUNCTION playlog.new_ids(count integer)
  RETURNS bigint[]
@@ -412,6 +477,23 @@ AS $function$
     from generate_series(1, count)
 $function$;
 comment on function playlog.new_ids(integer) is '63-bit, time-ordered: milliseconds since 2024-01-01T00:00:00Z, then 22 bits of a sequence';
+
+CREATE OR REPLACE FUNCTION playlog.partitions()
+ RETURNS TABLE(parent text, name text, low_id bigint, high_id bigint, is_pending boolean)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    select p.relname::text, c.relname::text,
+        coalesce((regexp_match(b.bound, 'FROM \(''?(\d+)''?\)'))[1]::bigint, 0),
+        (regexp_match(b.bound, 'TO \(''?(\d+)''?\)'))[1]::bigint,
+        i.inhdetachpending
+    from pg_inherits i
+    join pg_class c on c.oid = i.inhrelid
+    join pg_class p on p.oid = i.inhparent
+    cross join lateral pg_get_expr(c.relpartbound, c.oid) as b (bound)
+    where p.relnamespace = 'playlog'::regnamespace and p.relkind = 'p' and b.bound is not null
+$function$;
+comment on function playlog.partitions() is 'every partition with its bounds [low_id, high_id); one that is being detached is pending';
 
 CREATE OR REPLACE FUNCTION playlog.refuse_change()
  RETURNS trigger

@@ -1,10 +1,12 @@
-"""The worker's side of `/commands/*` and `/logs`: one request, or one repeated until it is heard."""
+"""The worker's side of the internal API: one request, or one repeated until it is heard."""
 
 from __future__ import annotations
 
+import io
 import time
+from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import aiohttp
 import orjson
@@ -15,21 +17,26 @@ from engine.errors import Invalid, PlaylogError, TooLarge, Unavailable
 from worker import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
+    from engine.domain.handles import PayloadKey
     from worker.credentials import Token
 
 _log = structlog.get_logger(__name__)
 
 BASE = "/api/internal"
+PAYLOADS = "/payloads"
 CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 AWAY_SECONDS = 15.0
 _LONGEST_PAUSE = 15.0
+_LARGE_BODY = 512 * 1024
 _REFUSALS = frozenset({400, 409, 415, 422})
+_GONE = frozenset({"unknown_execution", "unknown_payload", "purged"})
 _full_jitter = tenacity.wait_random_exponential(multiplier=0.2, max=_LONGEST_PAUSE)
 
 Answer = dict[str, object]
+T = TypeVar("T")
 
 
 class InternalApi:
@@ -59,21 +66,26 @@ class InternalApi:
             TooLarge, Invalid: the API refuses this content for good.
             Unavailable: everything else, a wrong token included; `data["retry_after"]` when it was said.
         """
-        started = time.monotonic()
-        try:
-            status, retry_after, content = await self._send(route, orjson.dumps(body), seconds)
-            if status != HTTPStatus.OK:
-                raise _refusal(route, status, retry_after, content)
-            answer = _object(route, content)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._failing_since = self._failing_since or started
-            raise Unavailable(f"{route}: {type(error).__name__}: {error}") from error
-        except Unavailable:
-            self._failing_since = self._failing_since or started
-            raise
-        self._failing_since = None
-        metrics.request_seconds(route).observe(time.monotonic() - started)
-        return answer
+        with self._watched(route):
+            return _object(route, await self._send("POST", route, orjson.dumps(body), seconds))
+
+    async def store_payload(self, key: PayloadKey, data: bytes) -> None:
+        """Keep bytes for an execution, repeated until the API answers; raises `TooLarge` and `Invalid`."""
+
+        async def store() -> Answer:
+            with self._watched(PAYLOADS):
+                return _object(PAYLOADS, await self._send("PUT", _place_of(key), data, REQUEST_SECONDS))
+
+        await self._insist(store)
+
+    async def fetch_payload(self, key: PayloadKey) -> bytes:
+        """Return the bytes, asked for until the API answers; raises `Invalid` when there are none."""
+
+        async def fetch() -> bytes:
+            with self._watched(PAYLOADS):
+                return await self._send("GET", _place_of(key), None, REQUEST_SECONDS)
+
+        return await self._insist(fetch)
 
     async def fault(self) -> str | None:
         """Return why the API counts as away: no request has succeeded for a while."""
@@ -87,6 +99,9 @@ class InternalApi:
 
         Raises `TooLarge` and `Invalid` only.
         """
+        return await self._insist(lambda: self.post(route, body(), seconds=seconds))
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
         async for attempt in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(Unavailable),
             wait=_pause,
@@ -94,16 +109,41 @@ class InternalApi:
             reraise=True,
         ):
             with attempt:
-                return await self.post(route, body(), seconds=seconds)
+                return await ask()
         raise Unavailable
 
-    async def _send(self, route: str, data: bytes, seconds: float) -> tuple[int, str | None, bytes]:
-        headers = {"Authorization": f"Bearer {self._token.read()}", "Content-Type": "application/json"}
+    @contextmanager
+    def _watched(self, route: str) -> Iterator[None]:
+        """Note how an exchange went; whatever is no answer becomes `Unavailable`."""
+        started = time.monotonic()
+        try:
+            yield
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            self._failing_since = self._failing_since or started
+            raise Unavailable(f"{route}: {type(error).__name__}: {error}") from error
+        except Unavailable:
+            self._failing_since = self._failing_since or started
+            raise
+        self._failing_since = None
+        metrics.request_seconds(route).observe(time.monotonic() - started)
+
+    async def _send(self, method: str, path: str, data: bytes | None, seconds: float) -> bytes:
+        content_type = "application/json" if method == "POST" else "application/octet-stream"
+        headers = {"Authorization": f"Bearer {self._token.read()}", "Content-Type": content_type}
         limit = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
-        async with self._session.post(
-            self._url + route, data=data, headers=headers, timeout=limit, allow_redirects=False
+        # Large bytes as they are would be written in one go, and hold up everything else meanwhile.
+        body = io.BytesIO(data) if data is not None and len(data) > _LARGE_BODY else data
+        async with self._session.request(
+            method, self._url + path, data=body, headers=headers, timeout=limit, allow_redirects=False
         ) as response:
-            return response.status, response.headers.get("Retry-After"), await response.read()
+            content = await response.read()
+        if response.status != HTTPStatus.OK:
+            raise _refusal(path, response.status, response.headers.get("Retry-After"), content)
+        return content
+
+
+def _place_of(key: PayloadKey) -> str:
+    return f"{PAYLOADS}/{key.sha256.hex()}?execution_id={key.execution_id}"
 
 
 def _object(route: str, content: bytes) -> Answer:
@@ -124,7 +164,7 @@ def _refusal(route: str, status: int, retry_after: str | None, content: bytes) -
         code, detail = "unknown", f"{route}: {status}"
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return TooLarge(detail, code=code)
-    if status in _REFUSALS:
+    if status in _REFUSALS or code in _GONE:
         return Invalid(detail, code=code)
     seconds = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
     return Unavailable(detail, code=code, retry_after=seconds)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from worker import metrics
-from worker.commands import Command, Result, completed, failed, now_iso
+from worker.commands import Command, Result, failed, now_iso
 from worker.tools.contract import Tool, ToolContext, ToolFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from worker.payloads import Payloads
+
 _log = structlog.get_logger(__name__)
 
 
 async def run_attempt(
-    tools: Mapping[str, Tool], command: Command, write: Callable[[str, str], None]
+    tools: Mapping[str, Tool], payloads: Payloads, command: Command, write: Callable[[str, str], None]
 ) -> Result:
     """Run the command's tool; every outcome but a cancellation is a result.
+
+    Fetching large inputs and storing a large output are part of the attempt and of its time.
 
     A tool that is still running when the attempt expires is cancelled and the result is `timeout`.
     """
@@ -29,7 +34,9 @@ async def run_attempt(
     limit = asyncio.timeout_at(_on_loop_clock(command.expires_at))
     try:
         async with limit:
-            result = completed(command, await _output(tools, command, write), started_at)
+            command = replace(command, input=await payloads.input(command))
+            output = await _output(tools, command, write)
+            result = await payloads.result(command, output, started_at)
     except ToolFailed as failure:
         result = failed(command, _error(failure), started_at)
     except Exception as error:  # noqa: BLE001  # whatever a tool raises is a result

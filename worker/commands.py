@@ -9,7 +9,11 @@ from datetime import UTC, datetime
 
 import orjson
 
-OUTPUT_LIMIT = 256 * 1024
+from engine.domain.handles import Place
+
+INLINE_BYTES = 64 * 1024
+"""A larger output is kept as a payload, and its result refers to it."""
+
 DEFAULT_SECONDS = 3600.0
 
 Id = str | int
@@ -19,7 +23,8 @@ Id = str | int
 class Command:
     """A claimed step attempt; ids and token are kept as the API answered them.
 
-    `expires_at` and `claimed_at` are on this machine's monotonic clock.
+    `handles` are the places in the input where a reference stands for its payload. `expires_at` and
+    `claimed_at` are on this machine's monotonic clock.
     """
 
     command_id: Id
@@ -30,6 +35,7 @@ class Command:
     item: int | None
     tool: str
     input: object
+    handles: tuple[Place, ...]
     traceparent: str | None
     claimed_at: float
     expires_at: float
@@ -62,10 +68,18 @@ def read_command(row: dict[str, object], now: float) -> Command:
         item=item if isinstance(item, int) else None,
         tool=tool,
         input=row.get("input"),
+        handles=_handles(row.get("handles")),
         traceparent=traceparent if isinstance(traceparent, str) else None,
         claimed_at=now,
         expires_at=now + _seconds_left(row),
     )
+
+
+def _handles(places: object) -> tuple[Place, ...]:
+    found = [] if places is None else places
+    if not isinstance(found, list) or not all(isinstance(place, list) for place in found):
+        raise TypeError("handles are a list of places")
+    return tuple(found)
 
 
 def _seconds_left(row: dict[str, object]) -> float:
@@ -90,17 +104,18 @@ class Result:
     corrected: bool = False
 
 
-def completed(command: Command, output: object, started_at: str) -> Result:
-    """Return the result of a tool that returned; an output above 256 KiB or not JSON becomes a failure."""
-    try:
-        data = b"null" if output is None else orjson.dumps(output)
-    except TypeError as error:
-        return failed(command, {"code": "validation", "message": f"not JSON: {error}"}, started_at)
-    if len(data) > OUTPUT_LIMIT:
-        message = f"the output is {len(data)} bytes, {OUTPUT_LIMIT} are allowed"
-        return failed(command, {"code": "output_too_large", "message": message}, started_at)
-    body = _body(command, "completed", started_at) | {"output": orjson.Fragment(data)}
-    return Result(command=command, body=body, size=len(data))
+def completed(command: Command, output: bytes, started_at: str) -> Result:
+    """Return the result of a tool that returned; `output` is its JSON."""
+    body = _body(command, "completed", started_at) | {"output": orjson.Fragment(output)}
+    return Result(command=command, body=body, size=len(output))
+
+
+def referring(command: Command, uri: str, started_at: str) -> Result:
+    """Return the result of a tool whose output is kept as a payload at this address."""
+    return Result(
+        command=command,
+        body=_body(command, "completed", started_at) | {"result_kind": "ref", "result_uri": uri},
+    )
 
 
 def failed(command: Command, error: dict[str, object], started_at: str) -> Result:
@@ -151,9 +166,13 @@ class Held:
         A released command can be claimed again before the release is answered: only the same lease counts.
         """
         with self._lock:
-            known = self._commands.get(command.key)
-            if known is not None and known.lease_token == command.lease_token:
+            if self.has(command):
                 del self._commands[command.key]
+
+    def has(self, command: Command) -> bool:
+        """Whether the command is held under this very lease."""
+        known = self._commands.get(command.key)
+        return known is not None and known.lease_token == command.lease_token
 
     def snapshot(self) -> list[Command]:
         """Return what is held now."""

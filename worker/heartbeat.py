@@ -16,9 +16,9 @@ from worker import metrics
 from worker.api_client import BASE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from worker.commands import Held
+    from worker.commands import Command, Held
     from worker.credentials import Token
 
 _log = structlog.get_logger(__name__)
@@ -27,11 +27,13 @@ INTERVAL_SECONDS = 10.0
 REQUEST_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
 _SILENT_BEATS = 3
+_TOLD_AGAIN_SECONDS = 30.0
 
 
 class HeartbeatThread(threading.Thread):
-    """Sends `/commands/heartbeat` for all held commands and hands `(cancelled, lost)` ids to `on_answer`.
+    """Sends `/commands/heartbeat` for all held commands and hands those cancelled and lost to `on_answer`.
 
+    They are the commands as they were asked for: by now the worker may hold one of them under another lease.
     `on_answer` runs in this thread. The first beat is sent at once: it registers the worker.
     """
 
@@ -42,7 +44,7 @@ class HeartbeatThread(threading.Thread):
         *,
         identity: dict[str, object],
         held: Held,
-        on_answer: Callable[[list[str], list[str]], object],
+        on_answer: Callable[[list[Command], list[Command]], object],
         interval: float = INTERVAL_SECONDS,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -55,6 +57,8 @@ class HeartbeatThread(threading.Thread):
         self._stopping = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
         self._answered: float | None = None
+        self._failures = 0
+        self._told_at = 0.0
 
     def run(self) -> None:
         """Beat until stopped; a beat that fails is repeated sooner than the interval."""
@@ -76,21 +80,35 @@ class HeartbeatThread(threading.Thread):
         return f"no answer for {silent:.0f} s" if silent > _SILENT_BEATS * self._interval else None
 
     def _beat(self) -> bool:
-        commands = [command.reference for command in self._held.snapshot()]
+        asked = {command.key: command for command in self._held.snapshot()}
+        commands = [command.reference for command in asked.values()]
         try:
             answer = self._post(orjson.dumps({**self._identity, "commands": commands}))
-            cancelled, lost = _ids(answer, "cancelled"), _ids(answer, "lost")
+            cancelled, lost = _named(answer, "cancelled", asked), _named(answer, "lost", asked)
         except (OSError, http.client.HTTPException, ValueError, TypeError) as error:
-            metrics.heartbeat_failures.inc()
-            _log.warning(
-                "worker.heartbeat_failed", error=f"{type(error).__name__}: {error}", held=len(commands)
-            )
+            self._note_failure(error, held=len(commands))
             self._disconnect()
             return False
-        self._answered = time.monotonic()
+        self._note_answer()
         if cancelled or lost:
             self._on_answer(cancelled, lost)
         return True
+
+    def _note_failure(self, error: Exception, *, held: int) -> None:
+        """Count every failure; of failures in a row tell the first, and then how many there are by now."""
+        metrics.heartbeat_failures.inc()
+        self._failures += 1
+        now = time.monotonic()
+        if self._failures == 1 or now - self._told_at >= _TOLD_AGAIN_SECONDS:
+            self._told_at = now
+            reason = f"{type(error).__name__}: {error}"
+            _log.warning("worker.heartbeat_failed", error=reason, held=held, failures=self._failures)
+
+    def _note_answer(self) -> None:
+        if self._failures > 1:
+            _log.info("worker.heartbeat_answered", failures=self._failures)
+        self._failures = 0
+        self._answered = time.monotonic()
 
     def _post(self, body: bytes) -> object:
         if self._connection is None:
@@ -116,8 +134,8 @@ class HeartbeatThread(threading.Thread):
             self._connection = None
 
 
-def _ids(answer: object, name: str) -> list[str]:
+def _named(answer: object, name: str, asked: Mapping[str, Command]) -> list[Command]:
     found = answer.get(name, []) if isinstance(answer, dict) else None
     if not isinstance(found, list):
         raise TypeError(f"the answer has no list {name!r}")
-    return [str(item) for item in found]
+    return [asked[str(key)] for key in found if str(key) in asked]

@@ -26,6 +26,7 @@ from engine.errors import PlaylogError
 from worker import metrics
 from worker.attempt import known_tool, run_attempt
 from worker.commands import Command, Held, Result, age, completed, now_iso, read_command
+from worker.payloads import Payloads
 from worker.settling import Settler
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class PoolLoop:
         self._tools = tools
         self._held = held
         self._logs = logs
+        self._payloads = Payloads(api)
         self._ready: deque[Command] = deque()
         self._running: dict[str, asyncio.Task[Result]] = {}
         self._given_up: dict[str, str] = {}
@@ -98,21 +100,24 @@ class PoolLoop:
                 stopping, *loops, *self._releases, *self._running.values(), return_exceptions=True
             )
 
-    def give_up(self, cancelled: Iterable[str], lost: Iterable[str]) -> None:
-        """Stop the attempts the API no longer wants or that another worker may have; nothing is settled."""
-        for outcome, keys in (("cancelled", cancelled), ("lost", lost)):
-            for key in keys:
-                self._give_up_one(key, outcome)
+    def give_up(self, cancelled: Iterable[Command], lost: Iterable[Command]) -> None:
+        """Stop the attempts the API no longer wants or that another worker may have; nothing is settled.
 
-    def _give_up_one(self, key: str, outcome: str) -> None:
-        task = self._running.get(key)
-        waiting = next((command for command in self._ready if command.key == key), None)
-        if task is not None and key not in self._given_up:
-            self._given_up[key] = outcome
+        A command that is held under another lease by now goes on.
+        """
+        for outcome, commands in (("cancelled", cancelled), ("lost", lost)):
+            for command in commands:
+                if self._held.has(command):
+                    self._give_up_one(command, outcome)
+
+    def _give_up_one(self, command: Command, outcome: str) -> None:
+        task = self._running.get(command.key)
+        if task is not None and command.key not in self._given_up:
+            self._given_up[command.key] = outcome
             task.cancel()
-        elif waiting is not None:
-            self._ready.remove(waiting)
-            self._dropped(waiting, outcome)
+        elif command in self._ready:
+            self._ready.remove(command)
+            self._dropped(command, outcome)
 
     def _dropped(self, command: Command, outcome: str) -> None:
         _log.info("worker.attempt_given_up", command_id=command.key, outcome=outcome)
@@ -197,14 +202,15 @@ class PoolLoop:
         # A command without work needs neither a slot nor a task.
         metrics.commands("noop", "completed").inc()
         self._mean_seconds -= _WEIGHT * self._mean_seconds
-        self._settler.add(completed(command, None, started_at))
+        self._settler.add(completed(command, b"null", started_at))
 
     # -- running
 
     def _start_ready(self) -> None:
         while self._ready and len(self._running) < self._pool.slots and not self._draining:
             command = self._ready.popleft()
-            task = asyncio.create_task(run_attempt(self._tools, command, self._logs.writer(command)))
+            write = self._logs.writer(command)
+            task = asyncio.create_task(run_attempt(self._tools, self._payloads, command, write))
             self._running[command.key] = task
             task.add_done_callback(partial(self._ended, command))
         metrics.busy_slots.set(len(self._running))

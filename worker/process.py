@@ -1,4 +1,4 @@
-"""The worker process: hides the platform's token from user code, then works until SIGTERM."""
+"""The worker process: hides the platform's secrets from user code, then works until SIGTERM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from engine.runtime.settings import WorkerProcess
 from worker import environment
 from worker.service import work
 
-TOKEN_NAME = "PLAYLOG_INTERNAL_API_TOKEN"  # noqa: S105  # the variable's name, not a token
+SECRETS = ("PLAYLOG_INTERNAL_API_TOKEN", "PLAYLOG_DATABASE_URL", "PLAYLOG_MIGRATION_DATABASE_URL")
+"""Variables that user code must not find; the last two are there when one process plays every role."""
 
 
 def main() -> int:
@@ -17,6 +18,7 @@ def main() -> int:
 
 async def run(context: ProcessContext[WorkerProcess]) -> None:
     """Run the worker of one process."""
-    environment.hide_secret(TOKEN_NAME)
+    for name in SECRETS:
+        environment.hide_secret(name)
     environment.refuse_inspection()
     await work(context.settings, context.stop, context.health)

@@ -12,6 +12,7 @@ from engine.domain.decision import error
 from engine.domain.effects import EXECUTION_TIMER, CloseCommand, DropTimer, Effect
 from engine.domain.events import NewEvent
 from engine.domain.execution import Execution
+from engine.domain.handles import is_unconfirmed
 from engine.domain.ids import derive_id, parse_id, settled_event_id
 from engine.domain.vocabulary import (
     EVENT_STATUS,
@@ -78,14 +79,23 @@ def rejected(code: str, detail: str) -> Admission:
 
 
 NOT_OURS = rejected("not_allowed", "the execution belongs to another system")
+UNKNOWN_PAYLOAD = rejected("unknown_payload", "the payload it refers to is not stored for this execution")
 
 
 def admit(
     state: Execution, event: NewEvent, origin: Origin, now: datetime, command: CommandFact | None = None
 ) -> Admission:
     """Judge one event against the state under the head's lock. Pure; `command` is the row of its id."""
+    if is_unconfirmed(event.payload):
+        return UNKNOWN_PAYLOAD
     if state.is_foreign:
         return _foreign_stream(event, origin)
+    return _native_stream(state, event, origin, now, command)
+
+
+def _native_stream(
+    state: Execution, event: NewEvent, origin: Origin, now: datetime, command: CommandFact | None
+) -> Admission:
     kind = known_type(event.event_type)
     if kind in {EventType.COMMAND_COMPLETED, EventType.COMMAND_FAILED}:
         return _settle(state, event, command)

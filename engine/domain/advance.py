@@ -11,8 +11,9 @@ from engine.domain.decision import Turn
 from engine.domain.definition import Definition
 from engine.domain.effects import EXECUTION_TIMER, STEP_TIMERS, CloseCommand, Deliver, DropTimer, Effect
 from engine.domain.events import NewEvent, RecordedEvent
-from engine.domain.evolve import carried_value, evolve
+from engine.domain.evolve import evolve
 from engine.domain.execution import Execution
+from engine.domain.handles import held_value
 from engine.domain.ids import decided_event_id, derive_id
 from engine.domain.scope import Supply
 from engine.domain.vocabulary import TERMINAL_EVENTS, EventType, known_type
@@ -71,7 +72,7 @@ def record(state: Execution, event: NewEvent, supply: Supply, progress: Progress
     )
     evolve(state, recorded)
     if kind in CARRIERS:
-        supply.values[version] = carried_value(event.event_type, event.payload)
+        supply.values[version] = held_value(event.event_type, event.payload)
     progress.events.append(recorded)
     return recorded
 

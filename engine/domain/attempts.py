@@ -7,16 +7,20 @@ from hashlib import blake2b
 
 import orjson
 
-from engine.domain.decision import Decision, Turn, decided, error, fail_step
+from engine.domain.decision import Decision, Turn, decided, error, expression_error, fail_step
 from engine.domain.definition import Retry, Step
 from engine.domain.effects import Deliver, IssueCommand, SetTimer
 from engine.domain.events import iso
 from engine.domain.expression import ExpressionFailed
+from engine.domain.handles import Written, opened, written
 from engine.domain.ids import derive_id
 from engine.domain.scope import scope_of
 from engine.domain.vocabulary import ACTIVE_STEPS, EventType
 
 MAX_INPUT_BYTES = 256 * 1024
+MAX_FETCHED_BYTES = 64 * 1024 * 1024
+"""What the payloads of one input may have together: a worker holds them all at once."""
+
 MAX_LOSSES_IN_A_ROW = 3
 MAX_DEPTH = 16
 CHILD_TOOL = "playbook"
@@ -31,32 +35,40 @@ def begin_attempt(turn: Turn, step: Step, delay: float = 0.0) -> Decision:
     attempt = turn.state.step(step.name).attempt + 1
     try:
         rendered = _render_input(turn, step, attempt)
+        asked = written(rendered)
+        _check_sizes(step, asked)
     except ExpressionFailed as failed:
-        return fail_step(step.name, error("expression_error", str(failed), attempt=attempt))
+        return fail_step(step.name, expression_error(failed, attempt=attempt))
     if step.tool == CHILD_TOOL:
         return _start_child(turn, step, attempt, rendered) if not delay else _start_later(turn, step, delay)
-    encoded = orjson.dumps(rendered)
-    if len(encoded) > MAX_INPUT_BYTES:
-        detail = f"the input of {step.name} has {len(encoded)} bytes, at most {MAX_INPUT_BYTES} are allowed"
-        return fail_step(step.name, error("value_too_large", detail, attempt=attempt))
-    return _issue(turn, step, attempt, encoded, delay)
+    return _issue(turn, step, attempt, asked, delay)
 
 
 def _render_input(turn: Turn, step: Step, attempt: int) -> object:
     if step.input is None:
         return {}
-    return step.input.render(scope_of(turn.state, turn.supply, step.input, attempt=attempt))
+    rendered = step.input.render(scope_of(turn.state, turn.supply, step.input, attempt=attempt))
+    # The inputs of a child are checked and kept by it: they are values, not handles.
+    return opened(rendered) if step.tool == CHILD_TOOL else rendered
 
 
-def _issue(turn: Turn, step: Step, attempt: int, encoded: bytes, delay: float) -> Decision:
+def _check_sizes(step: Step, asked: Written) -> None:
+    fetched = sum(handle.bytes for handle in asked.handles)
+    for size, most in ((len(asked.encoded), MAX_INPUT_BYTES), (fetched, MAX_FETCHED_BYTES)):
+        if size > most:
+            detail = f"the input of {step.name} has {size} bytes, at most {most} are allowed"
+            raise ExpressionFailed("value_too_large", detail)
+
+
+def _issue(turn: Turn, step: Step, attempt: int, asked: Written, delay: float) -> Decision:
     now = turn.supply.now
     available_at = now + timedelta(seconds=delay)
     pool = step.pool or turn.state.pool
     payload: dict[str, object] = {
         "tool": step.tool,
         "pool": pool,
-        "input_hash": blake2b(encoded, digest_size=16).hexdigest(),
-        "input_bytes": len(encoded),
+        "input_hash": blake2b(asked.encoded, digest_size=16).hexdigest(),
+        "input_bytes": len(asked.encoded),
     }
     if delay:
         payload |= {"delay_seconds": delay, "available_at": iso(available_at)}
@@ -68,7 +80,8 @@ def _issue(turn: Turn, step: Step, attempt: int, encoded: bytes, delay: float) -
         tool=step.tool or "",
         pool=pool,
         priority=turn.state.priority if step.priority is None else step.priority,
-        input=encoded,
+        input=asked.encoded,
+        handles=orjson.dumps(asked.places) if asked.places else None,
         timeout=step.timeout,
         available_at=available_at,
     )
@@ -136,7 +149,7 @@ def after_failure(turn: Turn, name: str) -> Decision:
     try:
         again = _may_retry(turn, step, problem)
     except ExpressionFailed as failed:
-        return fail_step(name, error("expression_error", str(failed), cause=problem))
+        return fail_step(name, expression_error(failed, cause=problem))
     if not again:
         return fail_step(name, problem)
     return begin_attempt(turn, step, retry_delay(step.retry, state.failures, turn.state.execution_id, name))

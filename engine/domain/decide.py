@@ -29,6 +29,7 @@ from engine.domain.events import iso
 from engine.domain.execution import Due
 from engine.domain.expression import ExpressionFailed
 from engine.domain.flow import on_settled, on_started, on_succeeded
+from engine.domain.handles import written
 from engine.domain.scope import scope_of
 from engine.domain.vocabulary import ACTIVE_STEPS, EventType
 from engine.domain.waits import on_signal, on_wait_due, on_wait_timed_out
@@ -50,9 +51,13 @@ def finish(turn: Turn) -> Decision:
             output = template.render(scope_of(turn.state, turn.supply, template))
         except ExpressionFailed as failed:
             return _fail_execution(error("output_error", str(failed)))
-        if len(orjson.dumps(output)) > MAX_OUTPUT_BYTES:
-            return _fail_execution(error("output_error", f"the output exceeds {MAX_OUTPUT_BYTES} bytes"))
-    return Decision([decided(EventType.EXECUTION_COMPLETED, None, {"output": output})])
+    encoded, places, _ = written(output)
+    if len(encoded) > MAX_OUTPUT_BYTES:
+        return _fail_execution(error("output_error", f"the output exceeds {MAX_OUTPUT_BYTES} bytes"))
+    payload: dict[str, object] = {"output": output}
+    if places:
+        payload = {"output": orjson.loads(encoded), "handles": places}
+    return Decision([decided(EventType.EXECUTION_COMPLETED, None, payload)])
 
 
 def _on_failed(turn: Turn, name: str) -> Decision:

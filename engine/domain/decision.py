@@ -9,6 +9,7 @@ from engine.domain.definition import Definition, Step
 from engine.domain.effects import Effect
 from engine.domain.events import NewEvent
 from engine.domain.execution import Execution
+from engine.domain.expression import ExpressionFailed
 from engine.domain.scope import Supply
 from engine.domain.vocabulary import EVENT_STATUS, EventType
 
@@ -66,3 +67,9 @@ def error(code: str, message: str, **more: object) -> dict[str, object]:
 def fail_step(name: str, problem: dict[str, object]) -> Decision:
     """Record that a step has failed for good; what follows is decided from that event."""
     return Decision([decided(EventType.STEP_FAILED, name, {"error": problem})])
+
+
+def expression_error(failed: ExpressionFailed, **more: object) -> dict[str, object]:
+    """The error of a step whose expression failed; what is too large has its own code."""
+    code = failed.code if failed.code == "value_too_large" else "expression_error"
+    return error(code, str(failed), **more)

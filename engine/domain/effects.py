@@ -13,7 +13,10 @@ STEP_TIMERS = ("wait", "deadline", "retry")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueCommand:
-    """One step attempt for a worker; `input` is JSON, `timeout` seconds from its claim."""
+    """One step attempt for a worker; `input` is JSON, `timeout` seconds from its claim.
+
+    `handles` is a JSON list of the places in the input where a reference stands for its payload.
+    """
 
     execution_id: int
     command_id: int
@@ -25,6 +28,7 @@ class IssueCommand:
     input: bytes
     timeout: float
     available_at: datetime
+    handles: bytes | None = None
     traceparent: str | None = None
     item: int | None = None
 

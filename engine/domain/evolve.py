@@ -70,6 +70,8 @@ def carried_value(event_type: str, payload: object) -> object:
             return payload.get("inputs")
         case EventType.EXECUTION_COMPLETED | EventType.CHILD_COMPLETED if "output" in payload:
             return payload["output"]
+        case EventType.COMMAND_COMPLETED if "reference" in payload:
+            return {"reference": payload["reference"]}
         case EventType.COMMAND_COMPLETED | EventType.COMMAND_FAILED | EventType.SIGNAL_RECEIVED:
             return payload.get("data")
         case _:

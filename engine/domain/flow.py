@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from engine.domain.attempts import begin_attempt
-from engine.domain.decision import Decision, Turn, decided, error, fail_step
+from engine.domain.decision import Decision, Turn, decided, error, expression_error, fail_step
 from engine.domain.definition import Step
 from engine.domain.effects import EXECUTION_TIMER, SetTimer
 from engine.domain.expression import Expression, ExpressionFailed
@@ -52,7 +52,7 @@ def begin(turn: Turn, name: str) -> Decision:
         try:
             wanted = _holds(turn, step.when)
         except ExpressionFailed as failed:
-            return fail_step(name, error("expression_error", str(failed)))
+            return fail_step(name, expression_error(failed))
         if not wanted:
             return _pass_on(turn, step, EventType.STEP_SKIPPED, {"reason": "guard"})
     if step.wait is not None:
@@ -82,7 +82,7 @@ def _pass_on(turn: Turn, step: Step, kind: EventType, payload: dict[str, object]
     try:
         targets = _route(turn, step, completing=kind is EventType.STEP_COMPLETED)
     except ExpressionFailed as failed:
-        return fail_step(step.name, error("expression_error", str(failed)))
+        return fail_step(step.name, expression_error(failed))
     except NoRoute:
         detail = f"no entry of {step.name}.next matched and it has no default"
         return fail_step(step.name, error("no_route", detail))

@@ -22,6 +22,11 @@ def first_id_at(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(milliseconds=1) << SEQUENCE_BITS
 
 
+def moment_of(execution_id: int) -> datetime:
+    """When an id was given out, to the millisecond: the inverse of `first_id_at`, 2024 for ids of others."""
+    return EPOCH + timedelta(milliseconds=max(0, execution_id) >> SEQUENCE_BITS)
+
+
 def derive_id(*parts: int | str) -> int:
     """A positive 63-bit id that only depends on `parts`: the same source, the same id, on every replica."""
     source = "\x1f".join(map(str, parts)).encode()

@@ -14,6 +14,8 @@ VALUE_DEPTH = 64
 LARGEST_INTEGER = 2**64 - 1
 SMALLEST_INTEGER = -(2**63)
 
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _MARSHAL_VERSION = 2
 _NOT_FINITE = re.compile(rb"g.{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)
 """A float whose exponent is all ones, as `marshal` writes it: little-endian after a `g`."""
@@ -40,9 +42,8 @@ def check_value(value: object) -> None:
         raise Unstorable("bad_type", "the value is not JSON") from None
     if len(encoded) > VALUE_BYTES:
         raise Unstorable("too_large", f"{len(encoded)} bytes, at most {VALUE_BYTES} are allowed")
-    # NUL is written as an escape, NaN and infinities as null; brackets inside texts count as well.
-    deep = encoded.count(b"{") + encoded.count(b"[") > VALUE_DEPTH
-    if deep or b"\\u0000" in encoded or (b"null" in encoded and _may_be_endless(value)):
+    # NUL is written as an escape, NaN and infinities as null.
+    if b"\\u0000" in encoded or _is_deep(encoded) or (b"null" in encoded and _may_be_endless(value)):
         _look_through(value)
 
 
@@ -52,6 +53,17 @@ def _may_be_endless(value: Any) -> bool:  # noqa: ANN401  # marshal says itself 
         return _NOT_FINITE.search(marshal.dumps(value, _MARSHAL_VERSION)) is not None
     except ValueError:
         return True
+
+
+def _is_deep(encoded: bytes) -> bool:
+    """Whether JSON is nested too deep, from its brackets outside of texts: each round takes off one level."""
+    if encoded.count(b"{") + encoded.count(b"[") <= VALUE_DEPTH:
+        return False
+    unescaped = encoded.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = b"".join(unescaped.split(b'"')[::2]).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(VALUE_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
 
 
 def _look_through(value: object) -> None:

@@ -5,7 +5,8 @@ The payload is stored as the result envelope `{status, data}` or `{status, refer
     an object that is an envelope already          as it is
     result_kind ref or refs                        {status, reference: {kind, uri | event_ids}, data?}
     anything else: object, array, text, 7, null    {status, data: <as sent, of the same JSON type>}
-    command.completed|failed with a lease token    {status of the type, data: <the output or the error>}
+    command.completed|failed with a lease token    {status of the type, data: <the output or the error>},
+                                                   {status, reference} for an output kept as a payload of ours
 
 Fields that are not of the contract are kept in `meta` under their own names.
 """
@@ -20,6 +21,7 @@ from typing import NamedTuple, TypeGuard
 import orjson
 
 from engine.domain.events import NewEvent, iso
+from engine.domain.handles import own_reference
 from engine.domain.ids import MAX_ID, derive_id, parse_id, settled_event_id
 from engine.domain.json_values import Unstorable, check_value
 from engine.domain.vocabulary import EVENT_STATUS, EventType, known_type
@@ -255,7 +257,7 @@ def _envelope(status: str, fields: Raw) -> Raw:
         case None | "data":
             return envelope(status, payload)
         case "ref":
-            reference: Raw = {"kind": "ref", "uri": _uri(fields.get("result_uri"))}
+            reference: Raw = {"kind": "ref", "uri": reference_uri(fields.get("result_uri"))}
         case "refs":
             reference = {"kind": "refs", "event_ids": _id_list(fields.get("event_ids"))}
         case _:
@@ -266,11 +268,14 @@ def _envelope(status: str, fields: Raw) -> Raw:
 
 def _outcome(event_type: str, status: str, fields: Raw) -> Raw:
     found = _envelope(status, fields)
+    if event_type == EventType.COMMAND_COMPLETED and own_reference(found):
+        return {"status": status, "reference": found["reference"]}
     value = found["data"] if "data" in found else {"reference": found["reference"]}
     return {"status": status, "data": error_of(value) if event_type == EventType.COMMAND_FAILED else value}
 
 
-def _uri(value: object) -> str:
+def reference_uri(value: object) -> str:
+    """The address of a result that lies elsewhere; raises `Unstorable` when there is none."""
     if not isinstance(value, str) or not value:
         raise Unstorable("bad_type", "result_kind ref needs a result_uri")
     return value

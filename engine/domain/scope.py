@@ -11,24 +11,31 @@ from engine.domain.definition import Template
 from engine.domain.events import iso
 from engine.domain.execution import Execution, Pointer
 from engine.domain.expression import Expression, ExpressionFailed
+from engine.domain.handles import Referring
 from engine.domain.vocabulary import StepStatus
 
 
 class Lacking(Exception):  # noqa: N818  # named as the fact it reports
-    """Deciding needs values of the log, or ids, that it was not given; nothing has been changed."""
+    """Deciding needs values of the log, payloads, or ids, that it was not given; nothing has been changed."""
 
-    def __init__(self, versions: Iterable[int] = (), ids: int = 0) -> None:
-        super().__init__("values or ids are lacking")
+    def __init__(self, versions: Iterable[int] = (), ids: int = 0, payloads: Iterable[str] = ()) -> None:
+        super().__init__("values, payloads or ids are lacking")
         self.versions = frozenset(versions)
         self.ids = ids
+        self.payloads = frozenset(payloads)
 
 
 @dataclass(slots=True, kw_only=True)
 class Supply:
-    """Time, values and ids for deciding: `values` by the version of the event that carries them."""
+    """Time, values and ids for deciding.
+
+    `values` are by the version of the event that carries them, `payloads` by address; one that cannot be
+    read is the failure of whoever reads it.
+    """
 
     now: datetime
     values: dict[int, object] = field(default_factory=dict)
+    payloads: dict[str, object] = field(default_factory=dict)
     ids: deque[int] = field(default_factory=deque)
     taken: int = 0
 
@@ -46,15 +53,29 @@ class Supply:
             self.ids.popleft()
             self.taken -= 1
 
-    def value(self, pointer: Pointer | None) -> object:
-        """The value at a pointer; raises `Lacking` when it is not loaded."""
+    def value(self, pointer: Pointer | None, named: str = "the value") -> object:
+        """The value at a pointer, with handles for what is kept as payloads; `named` is for their errors.
+
+        Raises `Lacking` when it is not loaded.
+        """
         if pointer is None:
             return None
         try:
-            return self.values[pointer.version]
+            value = self.values[pointer.version]
         except KeyError:
             self.taken = 0
             raise Lacking([pointer.version]) from None
+        return value.bound(named, self.payload) if isinstance(value, Referring) else value
+
+    def payload(self, uri: str) -> object:
+        """The content of a payload; raises `Lacking` when it is not loaded."""
+        if uri not in self.payloads:
+            self.taken = 0
+            raise Lacking(payloads=[uri])
+        content = self.payloads[uri]
+        if isinstance(content, ExpressionFailed):
+            raise content
+        return content
 
 
 def scope_of(
@@ -77,7 +98,7 @@ def scope_of(
         raise Lacking(missing)
     scope = {"steps": _Steps(state, supply, completing), "execution": _about(state), **names}
     if what.inputs:
-        scope["inputs"] = supply.value(state.inputs)
+        scope["inputs"] = supply.value(state.inputs, "inputs")
     return scope
 
 
@@ -123,7 +144,7 @@ class _StepView(Mapping[str, object]):
                 raise ExpressionFailed(
                     "not_available", f"steps.{self._name}.output: the step is {status}, not completed"
                 )
-            return self._supply.value(self._state.steps[self._name].output)
+            return self._supply.value(self._state.steps[self._name].output, f"steps.{self._name}.output")
         if key == "error":
             failed = status is StepStatus.FAILED
             return self._supply.value(self._state.steps[self._name].error) if failed else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from engine.domain.attempts import begin_deadline
-from engine.domain.decision import Decision, Turn, decided, error, fail_step
+from engine.domain.decision import Decision, Turn, decided, error, expression_error, fail_step
 from engine.domain.definition import Step, Wait
 from engine.domain.effects import DropTimer, SetTimer
 from engine.domain.events import iso, parse_iso
@@ -19,7 +19,7 @@ def open_wait(turn: Turn, step: Step, wait: Wait) -> Decision:
     try:
         until = _until(turn, wait)
     except ExpressionFailed as failed:
-        return fail_step(step.name, error("expression_error", str(failed)))
+        return fail_step(step.name, expression_error(failed))
     payload: dict[str, object] = {}
     decision = Decision()
     if wait.event is not None:

@@ -11,7 +11,7 @@ import asyncpg
 from engine.domain.advance import replay
 from engine.domain.events import RecordedEvent, from_row
 from engine.domain.execution import Execution, initial
-from engine.errors import NotFound
+from engine.read.retention import missing
 from sql import queries
 
 SQL = queries.load("history")
@@ -32,7 +32,7 @@ class Head:
 
 
 async def head(connection: asyncpg.Connection, execution_id: int) -> Head | None:
-    """The head of an execution, None when there is none."""
+    """The head of an execution, None when there is none or it is purged."""
     row = await connection.fetchrow(SQL.head, execution_id)
     return None if row is None else Head(*row)
 
@@ -68,11 +68,12 @@ async def prefix(
 async def state_at(connection: asyncpg.Connection, execution_id: int, version: int) -> Execution:
     """The state as it was at a version; beyond the log's end the state at its end.
 
-    Raises `NotFound` for an unknown execution and `NewerEngine` for events of a newer build.
+    Raises `NotFound` for an unknown execution, `Purged` for one that is gone, and `NewerEngine` for events
+    of a newer build.
     """
     standing = await head(connection, execution_id)
     if standing is None:
-        raise NotFound(f"there is no execution {execution_id}", code="unknown_execution")
+        raise await missing(connection, execution_id)
     state = initial(execution_id, standing.definition_hash)
     async for page in prefix(connection, execution_id, version):
         replay(state, page)

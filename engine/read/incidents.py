@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
 import asyncpg
 
@@ -13,6 +15,32 @@ SQL = queries.load("incidents")
 
 POISON = "poison_execution"
 UNREADABLE = "unreadable_message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Something stuck or broken; open while `resolved_at` is None."""
+
+    incident_id: int
+    kind: str
+    execution_id: int | None
+    subject: str
+    detail: str
+    opened_at: datetime
+    seen_at: datetime
+    resolved_at: datetime | None
+
+
+async def incidents(
+    connection: asyncpg.Connection, cursor: int, limit: int, *, is_open: bool | None = None
+) -> tuple[list[Incident], int | None]:
+    """A page below the cursor, newest first, and the cursor of the next page, if there is one.
+
+    Only open ones with `is_open`, only resolved ones with False.
+    """
+    rows = await connection.fetch(SQL.page, cursor, limit + 1, is_open)
+    page = [Incident(**row) for row in rows[:limit]]
+    return page, page[-1].incident_id if len(rows) > limit else None
 
 
 async def report_poison(connection: asyncpg.Connection, reasons: Mapping[int, str]) -> None:

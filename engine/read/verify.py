@@ -13,6 +13,7 @@ from engine.domain.execution import Execution, initial
 from engine.domain.snapshot import FOLD_VERSION, state_hash
 from engine.read.catch_up import reason_of, try_replay
 from engine.read.history import head
+from engine.read.retention import missing
 from engine.read.snapshots import columns_of
 from sql import queries
 
@@ -72,14 +73,14 @@ async def verify(connection: asyncpg.Connection, execution_ids: Iterable[int]) -
 async def sample(connection: asyncpg.Connection, size: int) -> list[int]:
     """Up to `size` executions that have a snapshot, spread over all of time."""
     rows = await connection.fetch(SQL.sample, size)
-    return [row["execution_id"] for row in rows]
+    return [row["execution_id"] for row in rows if row["execution_id"] is not None]
 
 
 async def _verify_one(connection: asyncpg.Connection, row: asyncpg.Record, result: Verified) -> None:
     execution_id = row["execution_id"]
     standing = await head(connection, execution_id)
     if standing is None:
-        result.failed[execution_id] = "unknown_execution"
+        result.failed[execution_id] = (await missing(connection, execution_id)).code
         return
     state = initial(execution_id, standing.definition_hash)
     try:

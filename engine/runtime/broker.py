@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import nats.errors
 import structlog
@@ -18,13 +19,12 @@ from engine.runtime.loop import wait_any
 from engine.runtime.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from nats.aio.msg import Msg
 
+    from engine.runtime.bus import OnWake
     from engine.runtime.settings import BrokerSettings
-
-OnWake: TypeAlias = "Callable[[bytes], None]"
 
 WAKE_SUBJECT = "playlog.wake"
 
@@ -217,6 +217,17 @@ class Broker:
 
 
 _WAKE = WAKE_SUBJECT.encode()
+
+
+@asynccontextmanager
+async def connecting(settings: BrokerSettings, *, name: str) -> AsyncIterator[Broker]:
+    """A broker for the block, which waits for no server: it connects in the background."""
+    broker = Broker(settings, name=name)
+    await broker.connect(wait_seconds=0)
+    try:
+        yield broker
+    finally:
+        await broker.close()
 
 
 async def ask(

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from engine.runtime.database import checkout
+from engine.runtime.database import checkout, open_pool
 from sql import queries, runner
 from sql.migration import MigrationError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from engine.runtime.broker import Broker
     from engine.runtime.database import Pool
     from engine.runtime.health import Check, Health
+    from engine.runtime.settings import DatabaseSettings
 
 _SQL = queries.load("health")
 _CHECKOUT_SECONDS = 2.0
 _REMEMBERED_SECONDS = 30.0
+
+
+@asynccontextmanager
+async def checked_pool(
+    settings: DatabaseSettings, health: Health, *, name: str, size: int | None = None
+) -> AsyncIterator[Pool]:
+    """A pool for the block, with the database's checks; see `open_pool` for what it raises."""
+    async with await open_pool(settings, size=size, name=name) as pool:
+        add_database_checks(health, pool, allow_unsafe_durability=settings.allow_unsafe_durability)
+        yield pool
 
 
 def add_database_checks(health: Health, pool: Pool, *, allow_unsafe_durability: bool) -> None:

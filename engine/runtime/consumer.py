@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
 
     from engine.runtime.broker import Broker
+    from engine.runtime.bus import Delivered
     from engine.runtime.stream import EventStream
     from engine.runtime.wire import Wire
 
@@ -114,11 +115,11 @@ class PullConsumer:
         metrics.broker_fetched.labels(self._durable).inc(len(taken))
         return taken
 
-    def acknowledge(self, messages: Iterable[Msg]) -> None:
+    def acknowledge(self, messages: Iterable[Delivered]) -> None:
         """Acknowledge messages in one write; without a connection they will simply come again."""
         self._reply(messages, b"+ACK")
 
-    def hand_back(self, messages: Iterable[Msg]) -> None:
+    def hand_back(self, messages: Iterable[Delivered]) -> None:
         """Have messages delivered again at once, to whoever asks."""
         self._reply(messages, b"-NAK")
 
@@ -184,7 +185,7 @@ class PullConsumer:
         if headers.get(_STATUS) == _NO_RESPONDERS or "deleted" in headers.get(_DESCRIPTION, "").lower():
             self._epoch = 0
 
-    def _reply(self, messages: Iterable[Msg], word: bytes) -> None:
+    def _reply(self, messages: Iterable[Delivered], word: bytes) -> None:
         block = b"".join(
             [b"PUB %b %d\r\n%b\r\n" % (message.reply.encode(), len(word), word) for message in messages]
         )

@@ -78,6 +78,21 @@ async def connect(settings: DatabaseSettings, *, url: str | None = None, name: s
     return await _patiently(settings, attempt)
 
 
+def reconnector(
+    settings: DatabaseSettings, *, name: str, seconds: float
+) -> Callable[[], Awaitable[Connection]]:
+    """Return what opens connections as `connect` does, waiting at most `seconds` for a server that is away.
+
+    That is for work at run time: it must not outlast the patience of a client, or the grace of SIGTERM.
+    """
+    patience = settings.model_copy(update={"database_start_timeout": seconds})
+
+    async def reconnect() -> Connection:
+        return await connect(patience, name=name)
+
+    return reconnect
+
+
 async def open_pool(settings: DatabaseSettings, *, size: int | None = None, name: str = "playlog") -> Pool:
     """Open a pool of at most `size` (default: database_pool_size) connections, one at once.
 

@@ -118,6 +118,12 @@ sweep_healed = _counter(
     "playlog_sweep_healed_total", "Executions whose snapshot the scheduler brought forward.", ("sweep",)
 )
 
+partitions_ahead = _gauge(
+    "playlog_partitions_ahead",
+    "Partitions of the log that begin after now; fewer than two want a look at the scheduler.",
+)
+partitions_made = _counter("playlog_partitions_made_total", "Partitions that the scheduler made ahead.")
+
 projector_events = _counter("playlog_projector_events_total", "Events folded into snapshots.")
 projector_seconds = _histogram("playlog_projector_batch_seconds", "Seconds one batch of messages took.")
 projector_lag = _gauge(
@@ -132,6 +138,12 @@ projector_gaps = _counter(
 projector_poison = _counter("playlog_projector_poison_total", "Executions that could not be folded.")
 projector_unreadable = _counter(
     "playlog_projector_unreadable_messages_total", "Messages that could not be read."
+)
+
+outbox_stale = _counter(
+    "playlog_outbox_stale_marks_total",
+    "Messages marked published or failed over HTTP with a lease token that was another's by then.",
+    ("mark",),
 )
 
 publisher_messages = _counter("playlog_publisher_messages_total", "Outbox messages published.")

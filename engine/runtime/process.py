@@ -25,6 +25,16 @@ if TYPE_CHECKING:
     from engine.runtime.loop import Role
 
 S = TypeVar("S", bound=ProcessSettings)
+S_co = TypeVar("S_co", bound=ProcessSettings, covariant=True)
+
+STOP_ORDER = (
+    ("worker",),
+    ("public-api", "scheduler"),
+    ("internal-api",),
+    ("publisher",),
+    ("projector",),
+)
+"""Every role; who is needed by others ends after them."""
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -36,11 +46,11 @@ _CANCEL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessContext(Generic[S]):
+class ProcessContext(Generic[S_co]):
     """What a process gets: its settings, the event that tells it to stop, and its health."""
 
     name: str
-    settings: S
+    settings: S_co
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = field(default_factory=Health)
 

@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "PLAYLOG_"
+MEMORY = "memory"
+"""The NATS URL of an engine without NATS."""
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -46,10 +48,6 @@ class ProcessSettings(SettingsGroup):
     grace_seconds: Seconds = Field(
         20.0, description="Seconds that SIGTERM leaves for finishing work before the rest is cancelled."
     )
-    allow_unsafe_durability: bool = Field(
-        default=False,
-        description="Be ready although fsync, synchronous_commit or full_page_writes of PostgreSQL is off.",
-    )
 
 
 class DatabaseSettings(SettingsGroup):
@@ -68,6 +66,10 @@ class DatabaseSettings(SettingsGroup):
     database_start_timeout: Seconds = Field(
         60.0, description="Seconds to wait at start-up for a database that is still starting."
     )
+    allow_unsafe_durability: bool = Field(
+        default=False,
+        description="Be ready although fsync, synchronous_commit or full_page_writes of PostgreSQL is off.",
+    )
 
     @field_validator("database_url", "migration_database_url")
     @classmethod
@@ -83,7 +85,7 @@ class BrokerSettings(SettingsGroup):
     nats_url: str | None = Field(
         None,
         repr=False,
-        description="NATS URLs, comma-separated, `nats://` or `tls://`.",
+        description="NATS URLs, comma-separated, `nats://` or `tls://`; `playlog dev` takes `memory` too.",
     )
     stream: str = Field(
         "PLAYLOG_EVENTS", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the JetStream stream."
@@ -98,6 +100,10 @@ class BrokerSettings(SettingsGroup):
     def _is_nats(cls, urls: str | None) -> str | None:
         if urls is None:
             return urls
+        if urls == MEMORY:
+            raise ValueError(
+                "memory works only in `playlog dev`, where one process plays every role; name a NATS server"
+            )
         if not all(url.strip().startswith(("nats://", "tls://")) for url in urls.split(",")):
             raise ValueError("each URL must start with nats:// or tls://")
         return urls
@@ -236,6 +242,22 @@ class WorkerProcess(ProcessSettings, WorkerSettings):
     """`playlog server worker`."""
 
     health_port: Port = Field(9085, description="Port of /livez, /readyz and /metrics; 0 takes a free one.")
+
+
+class StandaloneProcess(
+    InternalApiProcess, PublicApiProcess, PublisherProcess, ProjectorProcess, SchedulerProcess, WorkerProcess
+):
+    """Every role in one process, without NATS; started by `playlog dev` only."""
+
+    nats_url: str | None = MEMORY
+    health_port: Port = Field(9086, description="Port of /livez, /readyz and /metrics; 0 takes a free one.")
+
+    @field_validator("nats_url")
+    @classmethod
+    def _is_nats(cls, urls: str | None) -> str | None:
+        if urls != MEMORY:
+            raise ValueError("must be memory, because this process uses no NATS")
+        return urls
 
 
 GROUPS: tuple[type[SettingsGroup], ...] = (

@@ -29,12 +29,16 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamState:
-    """What the server says of the stream: `created` as stored, the last sequence given, messages held."""
+    """What the server says of the stream: `created` as stored, the last sequence given, messages held.
+
+    `max_payload` is the most bytes that one message may have, headers included.
+    """
 
     created: str
     last_seq: int
     messages: int
     allow_atomic: bool
+    max_payload: int
     server_version: str
 
 
@@ -87,6 +91,7 @@ class EventStream:
             last_seq=info["state"]["last_seq"],
             messages=info["state"]["messages"],
             allow_atomic=bool(info["config"].get("allow_atomic")),
+            max_payload=wire.max_payload,
             server_version=wire.server_version,
         )
 

@@ -16,6 +16,8 @@ from engine.write.writer import Appender
 
 WAKE_SECONDS = 0.010
 DELIVERIES_A_PASS = 100
+DELIVERIES_KEPT = 10_000
+"""Beyond these the oldest are left to the scheduler, which looks after a second."""
 IDLE_SECONDS = 60.0
 
 OUTBOX_TOPIC = "outbox"
@@ -32,7 +34,7 @@ class AfterCommit:
 
     def __init__(self, send: Send) -> None:
         self.listeners: list[Callable[[Committed], None]] = []
-        self.deliveries: deque[Delivery] = deque()
+        self.deliveries: deque[Delivery] = deque(maxlen=DELIVERIES_KEPT)
         self.delivery_wake = asyncio.Event()
         self._send = send
         self._pools: dict[str, int] = {}

@@ -22,8 +22,9 @@ from engine.domain.admit import CommandFact, rejected
 from engine.domain.execution import initial
 from engine.domain.scope import Lacking, Supply
 from engine.errors import PlaylogError
-from engine.write import load
+from engine.write import load, payloads
 from engine.write.cache import Cache, Remembered
+from engine.write.horizon import PURGED, PURGED_DETAIL, purged_among
 from engine.write.ids import IdBlock
 from engine.write.keys import Pending, claim_keys
 from engine.write.probe import Known, probe_foreign, probe_native
@@ -34,15 +35,21 @@ from sql import queries
 
 SQL = queries.load("append")
 
+UNKNOWN = rejected(UNKNOWN_EXECUTION, "there is no such execution")
+
 Heads = Mapping[int, asyncpg.Record]
 
 
 @dataclass(slots=True)
 class Context:
-    """What one writer brings to its transactions: its part of the state cache and its block of ids."""
+    """What one writer brings to its transactions: its part of the state cache and its block of ids.
+
+    `committing` says how far the last append came: after a broken one, whether its COMMIT may have been sent.
+    """
 
     cache: Cache = field(default_factory=Cache)
     ids: IdBlock = field(default_factory=IdBlock)
+    committing: bool = False
 
 
 class _NothingToCommit(Exception):  # noqa: N818  # named as the fact it reports
@@ -60,11 +67,13 @@ async def append(
     outcomes = [Outcome(request.execution_id) for request in requests]
     streams: list[Stream] = []
     committed = Committed()
+    context.committing = False
     with contextlib.suppress(_NothingToCommit):
         async with connection.transaction():
             pending = await claim_keys(connection, list(zip(requests, outcomes, strict=True)))
             heads = await _lock_heads(connection, pending)
             pending = await _still_wanted(connection, pending)
+            pending = await payloads.confirmed(connection, pending)
             known, pending = await probe_foreign(connection, pending, heads)
             streams = await _streams(connection, pending, heads, context)
             await _judge(connection, streams, heads, known, context)
@@ -73,6 +82,7 @@ async def append(
             claimed = any(request.keys for request in requests)
             if not (dropped or claimed or any(stream.has_changed for stream in streams)):
                 raise _NothingToCommit
+            context.committing = True
     for stream in streams:
         remembered = Remembered(stream.state, stream.supply.values, stream.remembered.sizes)
         context.cache.keep(remembered, stream.sheet.sizes)
@@ -103,12 +113,13 @@ async def _streams(
     connection: asyncpg.Connection, pending: Pending, heads: Heads, context: Context
 ) -> list[Stream]:
     """One stream an execution, brought up to its head; requests for unknown executions are refused."""
+    gone = await purged_among(connection, _headless(pending, heads))
     grouped: dict[int, list[tuple[Request, Outcome]]] = defaultdict(list)
     for request, outcome in pending:
         if request.execution_id in heads or request.head is not None:
             grouped[request.execution_id].append((request, outcome))
         else:
-            refusal = rejected(UNKNOWN_EXECUTION, "there is no such execution")
+            refusal = rejected(PURGED, PURGED_DETAIL) if request.execution_id in gone else UNKNOWN
             outcome.verdicts = [refusal for _ in request.events]
     wanted = [heads[execution_id] for execution_id in grouped if execution_id in heads]
     remembered = await load.states(connection, context.cache, wanted)
@@ -116,6 +127,10 @@ async def _streams(
         _stream(execution_id, grouped[execution_id], remembered.get(execution_id))
         for execution_id in sorted(grouped)
     ]
+
+
+def _headless(pending: Pending, heads: Heads) -> set[int]:
+    return {request.execution_id for request, _ in pending if request.head is None} - heads.keys()
 
 
 def _stream(execution_id: int, served: Pending, remembered: Remembered | None) -> Stream:
@@ -219,8 +234,20 @@ async def _load(
         if need - values.keys():
             raise PlaylogError("a value that deciding needs is not in the log", code="log_incomplete")
         stream.supply.values.update(values)
+    await _load_payloads(connection, running, lacking)
     if any(need.ids for need in lacking.values()):
         await context.ids.ensure(connection, sum(need.ids for need in lacking.values()))
+
+
+async def _load_payloads(
+    connection: asyncpg.Connection, running: Iterable[tuple[Stream, object]], lacking: Mapping[int, Lacking]
+) -> None:
+    wanted = frozenset[str]().union(*(need.payloads for need in lacking.values()))
+    if not wanted:
+        return
+    found = await payloads.contents(connection, wanted)
+    for stream, _ in running:
+        stream.supply.payloads |= {uri: found[uri] for uri in lacking[stream.execution_id].payloads}
 
 
 async def _drop_deliveries(connection: asyncpg.Connection, pending: Pending) -> bool:

@@ -28,7 +28,10 @@ UNKNOWN_COMMAND = rejected("unknown_command", "there is no such command")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A command in a worker's hands until `leased_until`; `input` is JSON, `timeout` seconds."""
+    """A command in a worker's hands until `leased_until`; `input` is JSON, `timeout` seconds.
+
+    `handles` is a JSON list of the places in the input where a reference stands for its payload.
+    """
 
     command_id: int
     execution_id: int
@@ -42,6 +45,7 @@ class Claimed:
     deadline: datetime
     timeout: float
     traceparent: str | None
+    handles: bytes = b"[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,15 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came of an attempt: an output, or an error `{code, message, ...}`."""
+    """What came of an attempt: an output, or an error `{code, message, ...}`.
+
+    `payload_uri` is where an output is kept that is too large for the log; then there is no `value`.
+    """
 
     lease: Lease
     succeeded: bool
     value: object
+    payload_uri: str | None = None
     execution_id: int | None = None
     started_at: str | None = None
 
@@ -82,9 +90,9 @@ class Beat:
     `claims` are to be recorded with `announce`: of attempts that run for some seconds, not in the log yet.
     """
 
-    extended: list[int] = field(default_factory=list)
-    cancelled: list[int] = field(default_factory=list)
-    lost: list[int] = field(default_factory=list)
+    extended: list[Lease] = field(default_factory=list)
+    cancelled: list[Lease] = field(default_factory=list)
+    lost: list[Lease] = field(default_factory=list)
     claims: dict[Lease, Request] = field(default_factory=dict)
 
 
@@ -116,6 +124,7 @@ async def claim(
             deadline=row["deadline"],
             timeout=row["timeout_seconds"],
             traceparent=row["traceparent"],
+            handles=b"[]" if row["handles"] is None else row["handles"].encode(),
         )
         for row in rows
     ]
@@ -170,10 +179,13 @@ def _result_event(worker_id: str, result: Result) -> NewEvent:
     if result.started_at is not None:
         meta["started_at"] = result.started_at
     status = EVENT_STATUS[kind]
+    said: dict[str, object] = {"data": result.value}
+    if result.payload_uri is not None:
+        said = {"reference": {"kind": "ref", "uri": result.payload_uri}}
     return NewEvent(
         event_type=kind.value,
         status=status,
-        payload={"status": status, "data": result.value},
+        payload={"status": status, **said},
         meta=meta,
         command_id=result.lease.command_id,
         lease_token=result.lease.lease_token,
@@ -187,8 +199,9 @@ async def extend(connection: asyncpg.Connection, leases: Sequence[Lease], lease_
         return beat
     pairs = [(lease.command_id, lease.lease_token) for lease in leases]
     rows = await connection.fetch(SQL.extend, *columns(pairs), lease_seconds, LONG_ATTEMPT_SECONDS)
-    beat.extended = [row["command_id"] for row in rows]
-    missing = [lease for lease in leases if lease.command_id not in set(beat.extended)]
+    extended = {Lease(row["command_id"], row["lease_token"]) for row in rows}
+    beat.extended = [lease for lease in leases if lease in extended]
+    missing = [lease for lease in leases if lease not in extended]
     if missing:
         await _explain(connection, missing, beat)
     beat.claims = {
@@ -221,7 +234,7 @@ async def _explain(connection: asyncpg.Connection, missing: Sequence[Lease], bea
     for lease in missing:
         row = found.get(lease.command_id)
         ours = row is not None and row["lease_token"] == lease.lease_token and row["state"] == "closed"
-        (beat.cancelled if ours else beat.lost).append(lease.command_id)
+        (beat.cancelled if ours else beat.lost).append(lease)
 
 
 def _claimed_request(row: asyncpg.Record) -> Request:

@@ -18,7 +18,7 @@ from engine.domain.events import NewEvent, iso
 from engine.domain.execution import Parent
 from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EVENT_STATUS, EventType
-from engine.errors import Busy, Conflict, Invalid, NotFound, PlaylogError
+from engine.errors import Busy, Conflict, Invalid, NotFound, PlaylogError, Purged
 from engine.language.inputs import check_inputs
 from engine.write.catalog import Resolved
 from engine.write.definitions import Definitions
@@ -205,6 +205,8 @@ def refusal(admission: Admission) -> PlaylogError:
     match admission.code:
         case "unknown_execution":
             return NotFound(admission.detail, code=admission.code)
+        case "purged":
+            return Purged(admission.detail)
         case "mailbox_full":
             return Busy(admission.detail, code=admission.code, retry_after=10)
         case _:

@@ -10,8 +10,8 @@ import orjson
 from engine.domain.advance import replay
 from engine.domain.definition import Definition
 from engine.domain.events import RecordedEvent, from_row
-from engine.domain.evolve import carried_value
 from engine.domain.execution import initial
+from engine.domain.handles import held_value
 from engine.domain.snapshot import FOLD_VERSION, load
 from engine.language import compile_definition
 from engine.write.cache import Cache, Remembered
@@ -100,5 +100,5 @@ async def values(
         execution_ids, versions = zip(*pairs, strict=True)
         for row in await connection.fetch(SQL.carried, list(execution_ids), list(versions)):
             payload = None if row["payload"] is None else orjson.loads(row["payload"])
-            found[row["execution_id"]][row["version"]] = carried_value(row["event_type"], payload)
+            found[row["execution_id"]][row["version"]] = held_value(row["event_type"], payload)
     return found

@@ -196,7 +196,7 @@ def _normalized(raw: Sequence[object], read: Callable[[int], Normalized]) -> _Ba
 
 def _note(batch: _Batch, indexes: Sequence[int], outcome: Outcome) -> None:
     answer = batch.answer
-    if not outcome.is_unknown:
+    if outcome.status:
         answer.versions[outcome.execution_id] = outcome.version
     batch.landed += indexes
     for index, admission in zip(indexes, outcome.verdicts, strict=True):

@@ -11,6 +11,7 @@ import asyncpg
 from engine.domain.ids import SHARDS
 from engine.domain.messages import Span, headers
 from engine.errors import NotFound
+from engine.write.audit import listed, note
 from engine.write.parking import MAX_DELAY_SECONDS, Failure, park
 from engine.write.shards import forget_checkpoints, lock, note_published, prefer_indexes
 from sql import queries
@@ -20,6 +21,8 @@ SQL = queries.load("outbox")
 LEASE_SECONDS = 60
 COUNTED_EXACTLY = 10_000
 DEAD_PAGE = 100
+SAMPLED_PAGES = 500
+ESTIMABLE = ("pending", "in_flight", "parked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,24 +184,22 @@ async def mark_failed(
 
 async def pending_count(connection: asyncpg.Connection) -> Pending:
     """Count what waits, in milliseconds whatever its number; database errors are raised, never a zero."""
+    most = COUNTED_EXACTLY + 1
     async with connection.transaction():
         await prefer_indexes(connection)
-        row = await connection.fetchrow(SQL.pending_count, COUNTED_EXACTLY + 1)
+        row = await connection.fetchrow(SQL.pending_count, most, SAMPLED_PAGES)
     if row is None:
         raise LookupError("a count has a row")
-    pending, in_flight, parked = row["pending"], row["in_flight"], row["parked"]
-    estimated = max(pending, in_flight, parked, row["dead"]) > COUNTED_EXACTLY
-    if pending > COUNTED_EXACTLY:
-        rows = await connection.fetchval(SQL.estimate)
-        pending = max(pending, rows - in_flight - parked)
+    exact = {kind: row[kind] for kind in ESTIMABLE if row[kind] is not None and row[kind] < most}
+    counts = {
+        kind: exact[kind] if kind in exact else max(most, round(row[f"{kind}_sampled"])) for kind in ESTIMABLE
+    }
     return Pending(
-        pending=pending,
-        in_flight=in_flight,
-        backlog=pending + in_flight,
-        parked=parked,
+        **counts,
+        backlog=counts["pending"] + counts["in_flight"],
         dead=row["dead"],
         oldest_age_seconds=row["oldest_age_seconds"],
-        estimated=estimated,
+        estimated=len(exact) < len(ESTIMABLE) or row["dead"] >= most,
     )
 
 
@@ -211,12 +212,40 @@ async def dead(
     return page, page[-1].outbox_id if len(rows) > limit else None
 
 
-async def redrive(connection: asyncpg.Connection, outbox_ids: Sequence[int] | None = None) -> int:
-    """Put dead messages (None: all) back to be published; returns how many there were."""
+async def redrive(
+    connection: asyncpg.Connection, outbox_ids: Sequence[int] | None = None, *, actor: str
+) -> int:
+    """Put dead messages (None: all) back to be published, in their old places; returns how many there were.
+
+    Where later messages of an execution were published meanwhile, consumers get an older span late and
+    know it by (execution, version).
+    """
     wanted = None if outbox_ids is None else list(outbox_ids)
     async with connection.transaction():
         await forget_checkpoints(connection, list(range(SHARDS)))
-        return len(await connection.fetch(SQL.redrive, wanted))
+        rows = await connection.fetch(SQL.redrive, wanted)
+        redriven = [row["outbox_id"] for row in rows]
+        if redriven:
+            await note(connection, "outbox.redrive", "outbox", listed("outbox_ids", redriven), actor=actor)
+    return len(redriven)
+
+
+async def discard(
+    connection: asyncpg.Connection, outbox_ids: Sequence[int] | None = None, *, reason: str, actor: str
+) -> int:
+    """Remove dead messages (None: all) for good; returns how many there were.
+
+    Only the messages go, never the events: the stream is left with a gap at their versions, which readers
+    close from the log.
+    """
+    wanted = None if outbox_ids is None else list(outbox_ids)
+    async with connection.transaction():
+        rows = await connection.fetch(SQL.discard, wanted)
+        discarded = [row["outbox_id"] for row in rows]
+        if discarded:
+            detail = {"reason": reason, **listed("outbox_ids", discarded)}
+            await note(connection, "outbox.discard", "outbox", detail, actor=actor)
+    return len(discarded)
 
 
 async def _is_waiting(connection: asyncpg.Connection, outbox_id: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from engine.domain.admit import Admission, rejected
-from engine.errors import Busy, Invalid, NewerEngine, Unavailable, UnknownOutcome
+from engine.errors import Busy, Invalid, NewerEngine, Purged, Unavailable, UnknownOutcome
 
 WORTH_ANOTHER_TRY = (Busy, Unavailable, UnknownOutcome, NewerEngine)
 
@@ -17,7 +17,7 @@ def refusal_of(error: BaseException) -> Admission | None:
     """
     if isinstance(error, WORTH_ANOTHER_TRY) or not isinstance(error, Exception):
         return None
-    if isinstance(error, Invalid):
+    if isinstance(error, Invalid | Purged):
         return rejected(error.code, error.detail)
     context = {"message": "an append failed", "exception": error}
     asyncio.get_running_loop().call_exception_handler(context)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import asyncpg
 
+from engine.errors import Invalid
+from engine.write.partitions import make_for
 from engine.write.store import columns
 from sql import queries
 
@@ -28,8 +30,22 @@ class Line(NamedTuple):
 
 
 async def store(connection: asyncpg.Connection, lines: Sequence[Line]) -> int:
-    """Store lines; returns how many are new."""
+    """Store lines; returns how many are new.
+
+    Raises `Purged` for an execution that retention has removed, `Invalid` for one far in the future.
+    """
     if not lines:
         return 0
+    try:
+        return await _store(connection, lines)
+    except asyncpg.CheckViolationError as missing:
+        if missing.constraint_name is not None:
+            raise
+    if not await make_for(connection, {line.execution_id for line in lines}):
+        raise Invalid("no partition of the log takes this execution_id", code="id_out_of_range")
+    return await _store(connection, lines)
+
+
+async def _store(connection: asyncpg.Connection, lines: Sequence[Line]) -> int:
     # In key order, so that two requests with the same lines wait for each other instead of deadlocking.
     return len(await connection.fetch(SQL.store, *columns(sorted(lines))))

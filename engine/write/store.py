@@ -119,7 +119,7 @@ async def _record(
             *columns(events, len(EVENT_COLUMNS)),
             *columns(heads, 6),
             closed,
-            *columns(issued, 12),
+            *columns(issued, 13),
             *columns(messages, 8),
         )
 
@@ -157,6 +157,7 @@ def _command_row(command: IssueCommand) -> Row:
         command.timeout,
         command.available_at,
         command.traceparent,
+        None if command.handles is None else command.handles.decode(),
     )
 
 

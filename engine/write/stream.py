@@ -9,6 +9,7 @@ from engine.domain.admit import (
     DUPLICATE,
     NOT_OURS,
     RECORDED,
+    UNKNOWN_PAYLOAD,
     Admission,
     CommandFact,
     Origin,
@@ -19,14 +20,15 @@ from engine.domain.advance import Progress, advance, record
 from engine.domain.definition import Definition
 from engine.domain.events import NewEvent, RecordedEvent, content_hash
 from engine.domain.execution import Execution
+from engine.domain.handles import is_unconfirmed
 from engine.domain.ids import derive_id, settled_event_id
 from engine.domain.scope import Lacking, Supply
 from engine.domain.vocabulary import EventType
 from engine.write.cache import Remembered
-from engine.write.requests import NewHead, Outcome, Request
+from engine.write.requests import CONFLICT, NewHead, Outcome, Request
 from engine.write.sheet import Sheet
 
-CONFLICTING = rejected("conflict", "the event id is recorded with another content")
+CONFLICTING = rejected(CONFLICT, "the event id is recorded with another content")
 SETTLING = frozenset({EventType.COMMAND_COMPLETED.value, EventType.COMMAND_FAILED.value})
 
 
@@ -76,6 +78,8 @@ class Stream:
             return DUPLICATE if known == hashed else CONFLICTING
         if origin is Origin.ENGINE:
             return NOT_OURS
+        if is_unconfirmed(event.payload):
+            return UNKNOWN_PAYLOAD
         recorded = record(self.state, event, self.supply, self.progress)
         self.sheet.add(recorded, hashed, event.encoded)
         self.known[recorded.event_id] = hashed
@@ -84,23 +88,24 @@ class Stream:
     def _enter(self, request: Request, event: NewEvent) -> Admission:
         command = None if event.command_id is None else self.facts.get(event.command_id)
         event = enriched(event, command)
-        if event.event_id is not None and event.event_id in self.known:
-            repeated = self._repeated(event)
-            if repeated is not None:
-                return repeated
+        repeat = self._repeat_of(event)
+        if repeat is DUPLICATE or (repeat is not None and event.event_type not in SETTLING):
+            return repeat
         admission = admit(self.state, event, request.origin, self.supply.now, command)
         self.progress.effects += admission.effects
         if admission.event is None:
             return admission
-        if admission.event.event_id in self.known:
-            return DUPLICATE
-        self._record(admission.event)
-        return admission
+        repeat = self._repeat_of(admission.event)
+        if repeat is None:
+            self._record(admission.event)
+        return repeat or admission
 
-    def _repeated(self, event: NewEvent) -> Admission | None:
-        if self.known[event.event_id or 0] == content_hash(event):
-            return DUPLICATE
-        return None if event.event_type in SETTLING else CONFLICTING
+    def _repeat_of(self, event: NewEvent) -> Admission | None:
+        """What an event is whose id is recorded: the same again, or another under its id."""
+        recorded = None if event.event_id is None else self.known.get(event.event_id)
+        if recorded is None:
+            return None
+        return DUPLICATE if recorded == content_hash(event) else CONFLICTING
 
     def _record(self, event: NewEvent) -> None:
         recorded = record(self.state, event, self.supply, self.progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -15,18 +15,18 @@ from engine.errors import (
     Invalid,
     Misconfigured,
     PlaylogError,
+    Purged,
     Unavailable,
-    UnknownOutcome,
     from_sqlstate,
 )
 from engine.write.append import Context, append
+from engine.write.horizon import PURGED_DETAIL
+from engine.write.partitions import make_for
 from engine.write.requests import Committed, Outcome, Request
+from engine.write.tickets import GROUP_REQUESTS, RETRY_AFTER_SECONDS, Group, Ticket
 
-GROUP_REQUESTS = 256
-GROUP_EVENTS = 5_000
-GROUP_BYTES = 4 * 1024 * 1024
 QUEUE_REQUESTS = 10_000
-RETRY_AFTER_SECONDS = 1
+QUEUE_BYTES = 64 * 1024 * 1024
 TIMEOUTS_IN_A_ROW = GROUP_REQUESTS.bit_length()
 """So many halvings find the one request that takes too long; more time-outs mean that all of them do."""
 
@@ -37,55 +37,18 @@ LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
-RACED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-TRANSIENT_CLASSES = frozenset({"08", "40", "53", "55", "57"})
-
-
-@dataclass(slots=True)
-class Ticket:
-    """A queued request, the future its caller waits on, and the bytes of its payloads."""
-
-    request: Request
-    answer: asyncio.Future[Outcome]
-    size: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.size = self.request.payload_bytes
-
-    @property
-    def keys(self) -> set[tuple[str, str]]:
-        """The keys it claims: no two tickets of a group may have the same."""
-        return {(key.scope, key.key) for key in self.request.keys}
-
-
-@dataclass(slots=True)
-class Group:
-    """Tickets for one transaction, within the limits on requests, events, and bytes of payloads."""
-
-    tickets: list[Ticket] = field(default_factory=list)
-    keys: set[tuple[str, str]] = field(default_factory=set)
-    events: int = 0
-    size: int = 0
-
-    def has_room(self, ticket: Ticket) -> bool:
-        """Whether the group stays within its limits; the first ticket always fits."""
-        return not self.tickets or (
-            len(self.tickets) < GROUP_REQUESTS
-            and self.events + len(ticket.request.events) <= GROUP_EVENTS
-            and self.size + ticket.size <= GROUP_BYTES
-        )
-
-    def add(self, ticket: Ticket) -> None:
-        """Take a ticket."""
-        self.tickets.append(ticket)
-        self.keys |= ticket.keys
-        self.events += len(ticket.request.events)
-        self.size += ticket.size
+"""Another connection may help: this one is gone, is stuck, or leads to a server that became a standby."""
+RACED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError)
+"""The same again may help: somebody else was in the way, or has recorded the same since it was looked for."""
+PURGED_CONSTRAINT = "event_purged"
+TRANSIENT_CLASSES = frozenset({"08", "25", "40", "53", "55", "57"})
 
 
 @dataclass(slots=True)
@@ -101,14 +64,26 @@ class Writer:
     queue: deque[Ticket] = field(default_factory=deque)
     filled: asyncio.Event = field(default_factory=asyncio.Event)
     connection: asyncpg.Connection | None = None
+    queued_bytes: int = 0
     timeouts: int = 0
+    stopped: bool = False
 
     def put(self, ticket: Ticket) -> None:
-        """Queue a request; raises `Busy` when the bounded queue is full."""
-        if len(self.queue) >= QUEUE_REQUESTS:
+        """Queue a request; raises `Busy` when the bounded queue is full, `Unavailable` after the end."""
+        if self.stopped:
+            raise _stopping()
+        if len(self.queue) >= QUEUE_REQUESTS or self.queued_bytes >= QUEUE_BYTES:
             raise Busy("the append queue is full", retry_after=RETRY_AFTER_SECONDS)
         self.queue.append(ticket)
+        self.queued_bytes += ticket.size
         self.filled.set()
+
+    def close(self) -> None:
+        """Refuse what is queued and whatever comes; `run` ends with it, where it ever began."""
+        self.stopped = True
+        _fail(self.queue, _stopping())
+        self.queue.clear()
+        self._drop_connection()
 
     async def run(self) -> None:
         """Serve the queue until cancelled; every ticket taken gets an answer or an error."""
@@ -121,35 +96,33 @@ class Writer:
                 if not self.queue:
                     self.filled.clear()
         finally:
-            self._refuse_queued()
-            await self._drop_connection()
+            self.close()
 
     def _take(self) -> list[Ticket]:
         group = Group()
         postponed: list[Ticket] = []
         while self.queue and group.has_room(self.queue[0]):
             ticket = self.queue.popleft()
-            if ticket.answer.done():
-                continue
             if ticket.keys & group.keys:
                 postponed.append(ticket)
-            else:
+                continue
+            self.queued_bytes -= ticket.size
+            if not ticket.answer.done():
                 group.add(ticket)
         self.queue.extendleft(reversed(postponed))
         return group.tickets
 
     async def _serve(self, tickets: Sequence[Ticket]) -> None:
         try:
-            outcomes, committed = await self._append_twice(tickets)
+            outcomes, committed = await self._append_patiently(tickets)
         except asyncio.CancelledError:
-            _fail(tickets, UnknownOutcome("the process is stopping"))
+            _fail(tickets, _stopping())
             raise
-        except (Unavailable, UnknownOutcome) as error:
+        except Unavailable as error:
             _fail(tickets, error)
         except TimeoutError:
             self.timeouts += 1
-            slow = UnknownOutcome(retry_after=RETRY_AFTER_SECONDS)
-            await self._bisect(tickets, slow, alone=self.timeouts <= TIMEOUTS_IN_A_ROW)
+            await self._bisect(tickets, _slow(), alone=self.timeouts <= TIMEOUTS_IN_A_ROW)
         except asyncpg.PostgresError as error:
             transient = (error.sqlstate or "")[:2] in TRANSIENT_CLASSES
             await self._bisect(tickets, _mapped(error), alone=not transient)
@@ -176,50 +149,86 @@ class Writer:
         await self._serve(tickets[:middle])
         await self._serve(tickets[middle:])
 
-    async def _append_twice(self, tickets: Sequence[Ticket]) -> tuple[list[Outcome], Committed]:
-        """Append; after a lost connection once more with the same ids, for the commit may have happened.
+    async def _append_patiently(self, tickets: Sequence[Ticket]) -> tuple[list[Outcome], Committed]:
+        """Append; once more with the same ids after a lost connection, a race, or a partition was missing.
 
-        Raises `TimeoutError` when several requests took too long together.
+        Raises `Unavailable` when no connection lasts, and `TimeoutError` when several requests took too
+        long together. What may be committed by then is in doubt.
         """
-        requests = [ticket.request for ticket in tickets]
+        lost = False
+        mended: set[str] = set()
+        while True:
+            try:
+                return await self._append(tickets)
+            except LOST as error:
+                if isinstance(error, TimeoutError) and len(tickets) > 1:
+                    raise
+                if lost:
+                    raise _slow() if isinstance(error, TimeoutError) else _away() from error
+                lost = True
+            except asyncpg.PostgresError as error:
+                what = await self._mend(error, tickets)
+                if what is None or what in mended:
+                    raise
+                mended.add(what)
+
+    async def _mend(self, error: asyncpg.PostgresError, tickets: Sequence[Ticket]) -> str | None:
+        """Name what another try may put right: a race, or a month of the log that is made now."""
+        if isinstance(error, RACED):
+            return "race"
+        if not isinstance(error, asyncpg.CheckViolationError) or error.constraint_name is not None:
+            return None
+        connection = await self._connected()
         try:
-            return await append(await self._connected(), requests, self.context)
+            made = await make_for(connection, {ticket.request.execution_id for ticket in tickets})
         except LOST as lost:
-            await self._drop_connection()
-            if isinstance(lost, TimeoutError) and len(tickets) > 1:
-                raise
-        except RACED:
-            pass
-        except asyncpg.UniqueViolationError as raced:
-            if raced.constraint_name != "execution_pk":
-                raise
+            self._drop_connection()
+            raise _away() from lost
+        return "partition" if made else None
+
+    async def _append(self, tickets: Sequence[Ticket]) -> tuple[list[Outcome], Committed]:
+        connection = await self._connected()
         try:
-            return await append(await self._connected(), requests, self.context)
-        except LOST as lost:
-            await self._drop_connection()
-            raise UnknownOutcome(retry_after=RETRY_AFTER_SECONDS) from lost
+            return await append(connection, [ticket.request for ticket in tickets], self.context)
+        except (*LOST, asyncio.CancelledError):
+            self._drop_connection()
+            for ticket in tickets:
+                ticket.in_doubt = ticket.in_doubt or self.context.committing
+            raise
 
     async def _connected(self) -> asyncpg.Connection:
         if self.connection is None or self.connection.is_closed():
             try:
                 self.connection = await self.connect()
-            except Misconfigured as error:
+            except (*LOST, Misconfigured) as error:
                 # The process did start with these settings: what is wrong now can be put right again.
-                raise Unavailable(code="database_away", retry_after=RETRY_AFTER_SECONDS) from error
+                raise _away() from error
+            # A promoted standby may lack what the lost server had committed and this writer remembers.
+            self.context = Context()
         return self.connection
 
-    async def _drop_connection(self) -> None:
+    def _drop_connection(self) -> None:
         if self.connection is not None:
             self.connection.terminate()
             self.connection = None
 
-    def _refuse_queued(self) -> None:
-        _fail(self.queue, Unavailable("the process is stopping", retry_after=RETRY_AFTER_SECONDS))
-        self.queue.clear()
+
+def _away() -> Unavailable:
+    return Unavailable("the database is away", code="database_away", retry_after=RETRY_AFTER_SECONDS)
+
+
+def _slow() -> Unavailable:
+    return Unavailable("the database took too long", code="database_busy", retry_after=RETRY_AFTER_SECONDS)
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the process is stopping", retry_after=RETRY_AFTER_SECONDS)
 
 
 def _mapped(error: asyncpg.PostgresError) -> PlaylogError:
     constraint = getattr(error, "constraint_name", None)
+    if constraint == PURGED_CONSTRAINT:
+        return Purged(PURGED_DETAIL)
     if isinstance(error, asyncpg.CheckViolationError) and constraint is None:
         return Invalid("no partition of the log takes this execution_id", code="id_out_of_range")
     return from_sqlstate(error.sqlstate, constraint)
@@ -231,10 +240,9 @@ def _answer(tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
             ticket.answer.set_result(outcome)
 
 
-def _fail(tickets: Sequence[Ticket] | deque[Ticket], error: Exception) -> None:
+def _fail(tickets: Iterable[Ticket], error: Exception) -> None:
     for ticket in tickets:
-        if not ticket.answer.done():
-            ticket.answer.set_exception(error)
+        ticket.fail(error)
 
 
 class Appender:
@@ -246,8 +254,8 @@ class Appender:
     async def submit(self, request: Request) -> Outcome:
         """Append one request; returns after its COMMIT.
 
-        Raises `Busy` when the queue is full, `UnknownOutcome` when the answer of the COMMIT was lost
-        twice, `Unavailable` when the database is away.
+        Raises `Busy` when the queue is full, `UnknownOutcome` when the answer of a COMMIT was lost and
+        trying again did not tell, `Unavailable` when the database is away: nothing is committed then.
         """
         return (await self.submit_all([request]))[0]
 
@@ -268,9 +276,14 @@ class Appender:
             answers.append(ticket.answer)
             try:
                 self._writers[request.execution_id % len(self._writers)].put(ticket)
-            except Busy as busy:
-                ticket.answer.set_exception(busy)
+            except (Busy, Unavailable) as refusal:
+                ticket.fail(refusal)
         return await asyncio.gather(*answers, return_exceptions=True)
+
+    def close(self) -> None:
+        """Refuse what is queued and whatever comes."""
+        for writer in self._writers:
+            writer.close()
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -290,3 +303,4 @@ async def appending(connect: Connect, announce: Announce, writers: int = 2) -> A
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        appender.close()

@@ -9,7 +9,7 @@ import typer
 
 from engine.runtime import logs
 from playlog import __version__
-from playlog.cli import executions, operate, playbooks, run
+from playlog.cli import executions, operate, playbooks, retention, run
 from playlog.cli.command import ApiUrlOption, OutputOption
 from playlog.cli.demo import command as demo
 from playlog.cli.dev import command as dev
@@ -48,7 +48,7 @@ def everywhere(
     context.obj = Session(output=output or Output.TABLE, api_url=api_url)
 
 
-for group in (dev, demo, run, playbooks, executions, operate):
+for group in (dev, demo, run, playbooks, executions, operate, retention):
     group.add_to(app)
 
 

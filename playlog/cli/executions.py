@@ -1,4 +1,4 @@
-"""`playlog get`, `list`, `events`, `steps`, `cancel` and `signal`."""
+"""`playlog get`, `list`, `events`, `steps`, `payload`, `cancel` and `signal`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
     command(app, "list")(list_executions)
     command(app)(events)
     command(app)(steps)
+    command(app)(payload)
     command(app)(cancel)
     command(app)(signal)
 
@@ -71,6 +72,18 @@ async def steps(session: Session, execution: IdArgument) -> None:
     async with session.client() as client:
         found = await client.steps(execution)
     session.answer(found, steps_view(found))
+
+
+async def payload(
+    session: Session,
+    uri: Annotated[str, typer.Argument(metavar="URI", help="What a reference names: payload:ID/SHA256.")],
+) -> None:
+    """Show a large value that an output or an event only refers to."""
+    async with session.client() as client:
+        value = await client.payload(uri)
+    session.line(
+        value, orjson.OPT_INDENT_2
+    )  # to be read or piped on: colours would take longer than the rest
 
 
 async def cancel(

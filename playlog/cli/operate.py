@@ -22,7 +22,7 @@ from engine.runtime.settings import (
 from engine.runtime.settings_loading import load
 from playlog import __version__
 from playlog.cli.command import command
-from playlog.cli.dev.layout import PACKAGES
+from playlog.cli.dev.layout import PACKAGES, TOKEN_USERS
 from playlog.cli.dev.processes import inherited, run_once
 from playlog.cli.failures import FAILED, OK
 from playlog.cli.session import Session
@@ -41,7 +41,6 @@ NEEDED = {
 }
 """Settings without a default: only `playlog dev` brings servers of its own."""
 STATES = frozenset({"applied", "pending", "edited", "newer"})
-TOKEN_USERS = frozenset({"internal-api", "worker"})
 
 
 def add_to(app: typer.Typer) -> None:

@@ -31,6 +31,7 @@ STYLES = {
     "pending": "dim",
 }
 MINUTE, HOUR = 60.0, 3600.0
+KIB = 1024
 SHORT = 66
 """With its name, a value of so many characters fits into 80 columns."""
 FOLDED = frozenset({"playbook", "step", "note"})
@@ -69,13 +70,25 @@ def execution_view(execution: Execution) -> RenderableType:
 
 def value_view(name: str, value: JsonValue) -> RenderableType:
     """A JSON value under its name; short ones on one line."""
-    short = _error(value) if name == "error" else orjson.dumps(value).decode()
+    kept = _kept_apart(value)
+    short = kept or (_error(value) if name == "error" else orjson.dumps(value).decode())
     title = Text(f"{name}", style="dim")
-    if len(short) <= SHORT or name == "error":
+    if len(short) <= SHORT or name == "error" or kept:
         return title.append(f"{' ' * max(2, 11 - len(name))}").append(short, style="default not dim")
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
     code = Syntax(text, "json", background_color="default", word_wrap=True)
     return Group(title, Padding(code, (0, 0, 0, 2)))
+
+
+def _kept_apart(value: JsonValue) -> str:
+    """How to see a large value, for one that is only referred to; else nothing."""
+    reference = value.get("reference") if isinstance(value, dict) and len(value) == 1 else None
+    if not isinstance(reference, dict):
+        return ""
+    uri, size = reference.get("uri"), reference.get("bytes")
+    if not isinstance(uri, str) or not isinstance(size, int):
+        return ""
+    return f"{bytes_text(size)}, shown by: playlog payload {uri}"
 
 
 def _error(value: JsonValue) -> str:
@@ -132,6 +145,13 @@ def seconds_text(seconds: float) -> str:
     if seconds < HOUR:
         return f"{int(seconds // MINUTE)} m {int(seconds % MINUTE):02d} s"
     return f"{int(seconds // HOUR)} h {int(seconds % HOUR // MINUTE):02d} m"
+
+
+def bytes_text(size: int) -> str:
+    """A size as people say it: `900 bytes`, `300 KiB`, `5.0 MiB`."""
+    if size < KIB:
+        return f"{size} bytes"
+    return f"{size / KIB:.0f} KiB" if size < KIB * KIB else f"{size / KIB / KIB:.1f} MiB"
 
 
 def local_time(moment: str | None) -> str:

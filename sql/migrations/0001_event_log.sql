@@ -112,6 +112,18 @@ create table playlog.step_log (
 ) partition by range (execution_id);
 comment on table playlog.step_log is 'lines written by tools, idempotent by command and sequence';
 
+create function playlog.guard_partition(leaf text) returns void
+language plpgsql
+as $$
+begin
+    execute format(
+        'create trigger event_no_truncate before truncate on playlog.%I
+            for each statement execute function playlog.refuse_change()', leaf);
+end
+$$;
+comment on function playlog.guard_partition is
+    'a partition is given the row triggers of its table, but none for statements: this refuses TRUNCATE';
+
 create function playlog.add_partition(parent text, suffix text, low bigint, high bigint) returns void
 language plpgsql
 as $$
@@ -126,10 +138,28 @@ begin
         'alter table playlog.%I attach partition playlog.%I for values from (%s) to (%s)',
         parent, leaf, low, high);
     execute format('alter table playlog.%I drop constraint %I', leaf, leaf || '_bounds');
+    perform playlog.guard_partition(leaf) where parent = 'event';
 end
 $$;
 comment on function playlog.add_partition is
     'one partition [low, high) of event, payload or step_log; the check spares the scan under the lock';
+
+create function playlog.partitions()
+returns table (parent text, name text, low_id bigint, high_id bigint, is_pending boolean)
+language sql stable
+as $$
+    select p.relname::text, c.relname::text,
+        coalesce((regexp_match(b.bound, 'FROM \(''?(\d+)''?\)'))[1]::bigint, 0),
+        (regexp_match(b.bound, 'TO \(''?(\d+)''?\)'))[1]::bigint,
+        i.inhdetachpending
+    from pg_inherits i
+    join pg_class c on c.oid = i.inhrelid
+    join pg_class p on p.oid = i.inhparent
+    cross join lateral pg_get_expr(c.relpartbound, c.oid) as b (bound)
+    where p.relnamespace = 'playlog'::regnamespace and p.relkind = 'p' and b.bound is not null
+$$;
+comment on function playlog.partitions is
+    'every partition with its bounds [low_id, high_id); one that is being detached is pending';
 
 do $$
 declare
@@ -141,6 +171,7 @@ begin
         execute format(
             'create table playlog.%I partition of playlog.%I for values from (minvalue) to (%s)',
             parent || '_low', parent, playlog.first_id_at(month at time zone 'UTC'));
+        perform playlog.guard_partition('event_low') where parent = 'event';
         for ahead in 0..2 loop
             perform playlog.add_partition(
                 parent,

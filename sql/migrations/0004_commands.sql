@@ -11,6 +11,7 @@ create table playlog.command (
     priority smallint not null default 0,
     state text not null default 'pending',
     input json not null,
+    handles json,
     timeout_seconds double precision not null,
     available_at timestamptz not null,
     deadline timestamptz,
@@ -26,6 +27,8 @@ create table playlog.command (
     constraint command_lease check (
         state <> 'claimed' or (lease_token is not null and leased_until is not null and deadline is not null))
 ) with (fillfactor = 70);
+comment on column playlog.command.handles is
+    'the places in the input where a reference stands for its payload; null when there are none';
 comment on column playlog.command.deadline is 'end of the attempt, counted from its claim; no lease goes beyond it';
 comment on column playlog.command.announced_at is 'when the first heartbeat recorded the claim in the log';
 create index command_claimable on playlog.command (pool, priority desc, available_at, command_id)

@@ -79,6 +79,7 @@ select * from unnest($1::bigint[], $2::integer[], $3::bigint[], $4::timestamptz[
 
 -- name: record
 -- Events, their locked heads, closed and issued commands, and messages, in one round trip; any part may be empty.
+-- Commands are closed in the order in which heartbeats lock them.
 with recorded as (
     insert into playlog.event (execution_id, version, event_id, event_type, step, attempt, item, status,
         payload, meta, content_hash, command_id, causation_id, traceparent, created_at, recorded_at)
@@ -92,21 +93,27 @@ with recorded as (
     from unnest($17::bigint[], $18::integer[], $19::bigint[], $20::timestamptz[], $21::text[],
         $22::timestamptz[]) as n (execution_id, version, last_event_id, recorded_at, status, ended_at)
     where e.execution_id = n.execution_id
-), closed as (
-    update playlog.command set state = 'closed', closed_at = clock_timestamp()
+), held as materialized (
+    select command_id from playlog.command
     where command_id = any($23::bigint[]) and state <> 'closed'
+    order by command_id
+    for update
+), closed as (
+    update playlog.command c set state = 'closed', closed_at = clock_timestamp()
+    from held
+    where c.command_id = held.command_id
 ), issued as (
     insert into playlog.command (command_id, execution_id, step, item, attempt, tool, pool, priority, input,
-        timeout_seconds, available_at, traceparent)
+        timeout_seconds, available_at, traceparent, handles)
     select * from unnest($24::bigint[], $25::bigint[], $26::text[], $27::integer[], $28::integer[],
         $29::text[], $30::text[], $31::smallint[], $32::json[], $33::double precision[], $34::timestamptz[],
-        $35::text[])
+        $35::text[], $36::json[])
 )
 insert into playlog.outbox (shard, execution_id, first_version, last_version, event_id, subject, payload,
     traceparent)
 select shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent
-from unnest($36::smallint[], $37::bigint[], $38::integer[], $39::integer[], $40::bigint[], $41::text[],
-    $42::text[], $43::text[]) with ordinality
+from unnest($37::smallint[], $38::bigint[], $39::integer[], $40::integer[], $41::bigint[], $42::text[],
+    $43::text[], $44::text[]) with ordinality
     as o (shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent, place)
 order by place
 
@@ -145,10 +152,13 @@ delete from playlog.delivery where delivery_id = any($1::bigint[])
 select playlog.new_ids($1)
 
 -- name: insert_foreign_heads
--- Heads of other systems' executions, in order, unless they exist.
+-- Heads of other systems' executions, in order, unless they exist or retention has removed them.
 insert into playlog.execution (execution_id, version, recorded_at, status)
 select id, 0, clock_timestamp(), 'pending'
 from unnest($1::bigint[]) as f (id)
+where not exists (
+    select from playlog.retention r where r.kind = 'purged' and r.low_id <= f.id and r.high_id > f.id
+)
 order by id
 on conflict (execution_id) do nothing
 

@@ -1,5 +1,5 @@
 -- name: snapshot
--- One snapshot with what its pointers mean, and the steps of its definition with their pools.
+-- One snapshot that is not purged with what its pointers mean, and the steps of its definition with their pools.
 select s.version, s.fold_version, s.state,
     i.payload as inputs_payload, i.event_type as inputs_type,
     o.payload as output_payload, o.event_type as output_type,
@@ -15,6 +15,10 @@ left join playlog.event i
 left join playlog.event o on o.execution_id = s.execution_id and o.version = s.output_version
 left join playlog.event x on x.execution_id = s.execution_id and x.version = s.error_version
 where s.execution_id = $1
+    and not exists (
+        select from playlog.retention r
+        where r.kind = 'purged' and r.low_id <= s.execution_id and r.high_id > s.execution_id
+    )
 
 -- name: pools
 -- The steps of a definition with their pools.

@@ -17,8 +17,14 @@ order by version
 limit $4
 
 -- name: head
--- Where the log of an execution stands.
-select version, status, definition_hash, recorded_at, ended_at from playlog.execution where execution_id = $1
+-- Where the log of an execution stands; a head of a purged range is about to go.
+select version, status, definition_hash, recorded_at, ended_at
+from playlog.execution e
+where execution_id = $1
+    and not exists (
+        select from playlog.retention r
+        where r.kind = 'purged' and r.low_id <= e.execution_id and r.high_id > e.execution_id
+    )
 
 -- name: version_at
 -- The last version that was recorded up to a moment, 0 before the first.

@@ -11,3 +11,11 @@ do update set detail = excluded.detail, seen_at = clock_timestamp()
 -- Close the open incidents of these subjects.
 update playlog.incident set resolved_at = clock_timestamp()
 where kind = $1 and subject = any($2::text[]) and resolved_at is null
+
+-- name: page
+-- Incidents below a cursor, newest first: all, only open ones (true) or only resolved ones (false).
+select incident_id, kind, execution_id, subject, detail, opened_at, seen_at, resolved_at
+from playlog.incident
+where incident_id < $1 and ($3::boolean is null or $3 = (resolved_at is null))
+order by incident_id desc
+limit $2

@@ -1,29 +1,14 @@
 -- The outbox: messages waiting to be published.
 
 -- name: due
--- Due messages of owned shards in order, by count and bytes; one held back holds back its execution's later ones.
-with candidates as (
-    select c.outbox_id, c.bytes
-    from unnest($1::smallint[]) as owned (shard)
-    cross join lateral (
-        select o.outbox_id, octet_length(o.payload) as bytes
-        from playlog.outbox o
-        where o.shard = owned.shard
-            and o.available_at <= clock_timestamp()
-            and (o.leased_until is null or o.leased_until <= clock_timestamp())
-            and not exists (
-                select from playlog.outbox held
-                where (held.lease_token is not null or held.first_failed_at is not null)
-                    and held.execution_id = o.execution_id and held.outbox_id < o.outbox_id
-                    and (held.available_at > clock_timestamp() or held.leased_until > clock_timestamp())
-            )
-        order by o.outbox_id
-        limit $3
-    ) as c
-    order by c.outbox_id
-    limit $2
+-- Due messages of owned shards in order, by count and bytes.
+with chosen as materialized (
+    select outbox_id from playlog.due_messages($1, $3) order by outbox_id limit $2
 ), summed as materialized (
-    select outbox_id, bytes, sum(bytes) over (order by outbox_id) as total from candidates
+    select o.outbox_id, octet_length(o.payload) as bytes,
+        sum(octet_length(o.payload)) over (order by o.outbox_id) as total
+    from chosen c
+    join playlog.outbox o on o.outbox_id = c.outbox_id
 )
 select o.outbox_id, o.shard, o.execution_id, o.first_version, o.last_version, o.subject, o.payload,
     o.traceparent, o.attempts, o.created_at
@@ -38,43 +23,33 @@ delete from playlog.outbox where outbox_id = any($1::bigint[])
 
 -- name: lease
 -- Lease the oldest due messages of owned shards, at most a few an execution.
-with candidates as (
-    select c.outbox_id, c.execution_id
-    from unnest($1::smallint[]) as owned (shard)
-    cross join lateral (
-        select o.outbox_id, o.execution_id
-        from playlog.outbox o
-        where o.shard = owned.shard
-            and o.available_at <= clock_timestamp()
-            and (o.leased_until is null or o.leased_until <= clock_timestamp())
-            and not exists (
-                select from playlog.outbox held
-                where (held.lease_token is not null or held.first_failed_at is not null)
-                    and held.execution_id = o.execution_id and held.outbox_id < o.outbox_id
-                    and (held.available_at > clock_timestamp() or held.leased_until > clock_timestamp())
-            )
-        order by o.outbox_id
-        limit $2
-    ) as c
-), ranked as (
+with ranked as (
     select outbox_id, row_number() over (partition by execution_id order by outbox_id) as place
-    from candidates
+    from playlog.due_messages($1, $2)
 ), chosen as materialized (
     select outbox_id from ranked where place <= $4 order by outbox_id limit $2
 )
 update playlog.outbox o
 set attempts = attempts + 1, lease_token = (playlog.new_ids(1))[1],
-    leased_until = clock_timestamp() + make_interval(secs => $3)
+    leased_until = (select clock_timestamp()) + make_interval(secs => $3)
 from chosen
 where o.outbox_id = chosen.outbox_id
 returning o.outbox_id, o.event_id, o.execution_id, o.first_version, o.last_version, o.subject, o.payload,
     o.traceparent, o.attempts, o.lease_token, o.leased_until, o.shard, o.created_at
 
 -- name: settle_published
--- Delete published messages; where a lease token is given it must still be the current one.
+-- Delete published messages, in order; where a lease token is given it must still be the current one.
+with held as materialized (
+    select o.outbox_id
+    from unnest($1::bigint[], $2::bigint[]) as p (outbox_id, lease_token)
+    join playlog.outbox o on o.outbox_id = p.outbox_id
+    where p.lease_token is null or o.lease_token = p.lease_token
+    order by o.outbox_id
+    for update of o
+)
 delete from playlog.outbox o
-using unnest($1::bigint[], $2::bigint[]) as p (outbox_id, lease_token)
-where o.outbox_id = p.outbox_id and (p.lease_token is null or o.lease_token = p.lease_token)
+using held
+where o.outbox_id = held.outbox_id
 returning o.outbox_id, o.shard
 
 -- name: waiting
@@ -83,14 +58,22 @@ select outbox_id from playlog.outbox where outbox_id = any($1::bigint[])
 
 -- name: park
 -- Set failed messages aside for some seconds; where a lease token is given it must still be the current one.
+with held as materialized (
+    select o.outbox_id, f.attempts, f.delay, f.error
+    from unnest($1::bigint[], $2::integer[], $3::float8[], $4::text[], $5::bigint[])
+        as f (outbox_id, attempts, delay, error, lease_token)
+    join playlog.outbox o on o.outbox_id = f.outbox_id
+    where f.lease_token is null or o.lease_token = f.lease_token
+    order by o.outbox_id
+    for update of o
+)
 update playlog.outbox o
-set attempts = greatest(o.attempts, f.attempts),
-    available_at = clock_timestamp() + make_interval(secs => f.delay),
-    last_error = f.error, first_failed_at = coalesce(o.first_failed_at, clock_timestamp()),
+set attempts = greatest(o.attempts, held.attempts, 1),
+    available_at = clock_timestamp() + make_interval(secs => held.delay),
+    last_error = held.error, first_failed_at = coalesce(o.first_failed_at, clock_timestamp()),
     lease_token = null, leased_until = null
-from unnest($1::bigint[], $2::integer[], $3::float8[], $4::text[], $5::bigint[])
-    as f (outbox_id, attempts, delay, error, lease_token)
-where o.outbox_id = f.outbox_id and (f.lease_token is null or o.lease_token = f.lease_token)
+from held
+where o.outbox_id = held.outbox_id
 returning o.outbox_id, o.attempts
 
 -- name: bury
@@ -114,38 +97,41 @@ select $1::bigint >= 1 and case when is_called then last_value >= $1 else last_v
 from playlog.outbox_outbox_id_seq
 
 -- name: pending_count
--- What `due` would find, and what is leased, parked and dead, each counted up to a limit; the oldest's age.
-select
-    (select count(*) from (
-        select from playlog.outbox o
-        where o.available_at <= clock_timestamp()
-            and (o.leased_until is null or o.leased_until <= clock_timestamp())
-            and not exists (
-                select from playlog.outbox held
-                where (held.lease_token is not null or held.first_failed_at is not null)
-                    and held.execution_id = o.execution_id and held.outbox_id < o.outbox_id
-                    and (held.available_at > clock_timestamp() or held.leased_until > clock_timestamp())
-            )
-        order by o.outbox_id
-        limit $1) as due) as pending,
-    (select count(*) from (
-        select from playlog.outbox
-        where (lease_token is not null or first_failed_at is not null) and leased_until > clock_timestamp()
-        limit $1) as leased) as in_flight,
-    (select count(*) from (
-        select from playlog.outbox
-        where (lease_token is not null or first_failed_at is not null) and available_at > clock_timestamp()
-        limit $1) as parked) as parked,
+-- Due, leased, parked, dead, counted up to a limit; from a sample of pages where that finds far more; oldest age.
+with chosen as materialized (
+    select clock_timestamp() as moment, least(1, $2::float8 * current_setting('block_size')::integer
+        / greatest(1, pg_relation_size('playlog.outbox'))) as share
+), sampled as materialized (
+    select count(*) filter (where available_at <= moment and leased_until is null or leased_until <= moment)
+            / max(share) as pending,
+        count(*) filter (where leased_until > moment) / max(share) as in_flight,
+        count(*) filter (where available_at > moment) / max(share) as parked
+    from chosen
+    left join playlog.outbox tablesample system ((select 100 * share from chosen)) on true
+)
+select sampled.pending as pending_sampled, sampled.in_flight as in_flight_sampled,
+    sampled.parked as parked_sampled,
+    case when sampled.pending < 4 * $1::integer then (
+        select count(*) from (
+            select from playlog.shard s cross join lateral playlog.due_of_shard(s.shard, $1) limit $1) as due)
+    end as pending,
+    case when sampled.in_flight < 4 * $1 then (
+        select count(*) from (
+            select from playlog.outbox
+            where lease_token is not null and leased_until > (select clock_timestamp())
+            limit $1) as leased)
+    end as in_flight,
+    case when sampled.parked < 4 * $1 then (
+        select count(*) from (
+            select from playlog.outbox
+            where first_failed_at is not null and lease_token is null
+                and available_at > (select clock_timestamp())
+            limit $1) as parked)
+    end as parked,
     (select count(*) from (select from playlog.outbox_dead limit $1) as dead) as dead,
     (select extract(epoch from clock_timestamp() - created_at)::float8
         from playlog.outbox order by outbox_id limit 1) as oldest_age_seconds
-
--- name: estimate
--- Rows of the outbox by the server's statistics.
-select coalesce(nullif(s.n_live_tup, 0), c.reltuples::bigint)
-from pg_class c
-join pg_stat_user_tables s on s.relid = c.oid
-where c.oid = 'playlog.outbox'::regclass
+from sampled
 
 -- name: dead
 -- Dead messages, newest first, below a cursor.
@@ -168,6 +154,10 @@ select outbox_id, shard, execution_id, first_version, last_version, event_id, su
     created_at
 from revived
 returning outbox_id
+
+-- name: discard
+-- Remove dead messages for good; null means all.
+delete from playlog.outbox_dead where $1::bigint[] is null or outbox_id = any($1) returning outbox_id
 
 -- name: is_waiting
 -- Whether this message still waits.

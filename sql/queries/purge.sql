@@ -27,7 +27,16 @@ where (scope, idempotency_key) in (
 select count(*) from playlog.idempotency
 where created_at < clock_timestamp() - make_interval(days => $1) and scope <> 'key'
 
--- name: floor
--- Identifiers below this are gone for good, 0 for none; and the time, from the clock that gives ids out.
-select coalesce(min(floor_id), 0) as floor_id, clock_timestamp() as moment
-from playlog.retention where name = 'floor'
+-- name: dead
+-- Messages that were given up long ago: nobody wants them published any more.
+delete from playlog.outbox_dead
+where outbox_id in (
+    select outbox_id from playlog.outbox_dead
+    where died_at < clock_timestamp() - make_interval(days => $1)
+    limit $2
+    for update skip locked
+)
+
+-- name: count_dead
+-- How many dead messages a purge would remove.
+select count(*) from playlog.outbox_dead where died_at < clock_timestamp() - make_interval(days => $1)

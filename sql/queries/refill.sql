@@ -1,13 +1,18 @@
 -- Refills: whole executions read from the log to be published again.
 
 -- name: heads
--- Executions of refilling shards beyond their cursors with something recorded since then, lowest id first.
+-- Executions of refilling shards beyond their cursors with something recorded since then that is not purged,
+-- lowest id first.
 select e.execution_id, e.version, e.definition_hash, e.path
 from playlog.execution e
 join unnest($1::smallint[], $2::bigint[], $3::timestamptz[]) as r (shard, after_id, since)
     on r.shard = (e.execution_id & 15)
 where e.execution_id > $4 and e.execution_id > r.after_id and e.recorded_at >= r.since
     and e.version > 0
+    and not exists (
+        select from playlog.retention r
+        where r.kind = 'purged' and r.low_id <= e.execution_id and r.high_id > e.execution_id
+    )
 order by e.execution_id
 limit $5
 

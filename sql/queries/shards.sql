@@ -5,7 +5,9 @@
 select set_config('synchronous_commit', 'off', true),
     set_config('idle_in_transaction_session_timeout', '15s', true),
     set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
     exists (select from playlog.shard where refill_after is not null)
+        or exists (select from playlog.outbox where attempts = 0)
         or exists (
             select from (
                 select from playlog.outbox
@@ -18,14 +20,22 @@ select set_config('synchronous_commit', 'off', true),
 
 -- name: prefer_indexes
 -- For this transaction: the outbox changes faster than its statistics, so that the planner must not trust them.
-select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)
+select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
 
 -- name: lock
--- Shards with something to do that nobody else is passing over, least recently served first.
+-- Shards with something to do that nobody else is passing over, least recently served first (offset 0: no hashing).
 select s.shard, s.generation, s.stream_created, s.refill_after, s.refill_from,
     (select max(last_seq) from playlog.shard) as expected_seq
 from playlog.shard s
-where s.refill_after is not null or exists (select from playlog.outbox o where o.shard = s.shard)
+where s.refill_after is not null
+    or exists (select from playlog.outbox o where o.shard = s.shard and o.attempts = 0 offset 0)
+    or exists (select from playlog.outbox o where o.shard = s.shard and o.lease_token is not null offset 0)
+    or exists (
+        select from playlog.outbox o
+        where o.shard = s.shard and o.first_failed_at is not null and o.lease_token is null
+        offset 0
+    )
 order by s.last_pass_at
 limit $1
 for update skip locked
@@ -79,7 +89,17 @@ update playlog.shard s
 set safe_seq = s.last_seq,
     safe_at = least(
         clock_timestamp(),
-        (select o.created_at from playlog.outbox o where o.shard = s.shard order by o.outbox_id limit 1)
+        (
+            select o.created_at from playlog.outbox o
+            where o.shard = s.shard and o.attempts = 0
+            order by o.outbox_id
+            limit 1
+        ),
+        (select min(o.created_at) from playlog.outbox o where o.shard = s.shard and o.lease_token is not null),
+        (
+            select min(o.created_at) from playlog.outbox o
+            where o.shard = s.shard and o.first_failed_at is not null and o.lease_token is null
+        )
     ) - make_interval(secs => $2)
 where s.shard = any($1::smallint[]) and s.refill_after is null and s.last_seq > s.safe_seq
 

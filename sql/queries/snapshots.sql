@@ -1,10 +1,14 @@
 -- name: standings
--- Heads with the state of their snapshot where this build's fold made it.
+-- Heads that are not purged with the state of their snapshot where this build's fold made it.
 select e.execution_id, e.version as head_version, e.definition_hash, s.version, s.fold_version,
     case when s.fold_version = $2 then s.state end as state
 from playlog.execution e
 left join playlog.snapshot s on s.execution_id = e.execution_id
 where e.execution_id = any($1::bigint[])
+    and not exists (
+        select from playlog.retention r
+        where r.kind = 'purged' and r.low_id <= e.execution_id and r.high_id > e.execution_id
+    )
 
 -- name: tails
 -- The events after these versions, in order, a bounded number of each execution.
@@ -70,9 +74,16 @@ order by version
 limit $4
 
 -- name: sample
--- Up to so many snapshots, spread over all of time, by one index probe each.
+-- Up to so many snapshots that are not purged, spread over all of time, by one index probe each.
 select distinct (
-    select s.execution_id from playlog.snapshot s where s.execution_id >= p.place order by s.execution_id limit 1
+    select s.execution_id from playlog.snapshot s
+    where s.execution_id >= p.place
+        and not exists (
+            select from playlog.retention r
+            where r.kind = 'purged' and r.low_id <= s.execution_id and r.high_id > s.execution_id
+        )
+    order by s.execution_id
+    limit 1
 ) as execution_id
 from (
     select high - floor(random() * (high - low + (high - low) / $1 + 1)::numeric)::bigint as place

@@ -98,6 +98,15 @@ class Wire:
         async with self.implementation.session.post(url, data=data, headers=headers) as response:
             return internal_api.Answer(response.status, response.headers, orjson.loads(await response.read()))
 
+    async def payload(
+        self, method: str, execution_id: str, name: str, body: bytes | None = None
+    ) -> tuple[int, bytes]:
+        headers = {"Authorization": f"Bearer {self.implementation.token}"}
+        url = f"/api/internal/payloads/{name}?execution_id={execution_id}"
+        session = self.implementation.session
+        async with session.request(method, url, data=body, headers=headers) as response:
+            return response.status, await response.read()
+
     async def ask(self, route: str, **body: object) -> internal_api_stub.Body:
         """The answer to a request of this worker that the API accepts."""
         answer = await self.post(f"/commands/{route}", {"worker_id": "w1", **body})

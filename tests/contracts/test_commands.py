@@ -1,21 +1,25 @@
-"""What a worker may rely on: `/commands/*` and `/logs`, the same of the real API and of its double."""
+"""What a worker may rely on: commands, logs and payloads, the same of the real API and of its double."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING
+
+import orjson
 
 if TYPE_CHECKING:
     from tests.contracts.conftest import Wire
     from tests.support.internal_api_stub import Body
 
 FIELDS = {
-    *("command_id", "execution_id", "step", "attempt", "item", "tool", "input"),
+    *("command_id", "execution_id", "step", "attempt", "item", "tool", "input", "handles"),
     *("lease_token", "leased_until", "deadline", "timeout_seconds", "traceparent"),
 }
 NOWHERE = "4611686018427387904"
 LATE_BY = timedelta(seconds=5)
+BODY = b'{"large":1}'
 
 
 def lease(command: Body) -> Body:
@@ -49,7 +53,7 @@ async def test_a_claimed_command_has_the_fields_of_the_contract(wire: Wire) -> N
         assert isinstance(command[name], str)
         assert int(command[name]) > 0
     assert (command["step"], command["attempt"], command["item"]) == ("only", 1, None)
-    assert (command["tool"], command["input"]) == ("noop", {"word": "hello"})
+    assert (command["tool"], command["input"], command["handles"]) == ("noop", {"word": "hello"}, [])
     now = datetime.now(UTC)
     until, deadline = (datetime.fromisoformat(command[name]) for name in ("leased_until", "deadline"))
     assert abs(until - now - timedelta(seconds=30)) < LATE_BY
@@ -102,6 +106,14 @@ async def test_another_result_for_a_settled_command_is_late(wire: Wire) -> None:
     await wire.ask("settle", results=[completed(command, 1)])
     answer = await wire.ask("settle", results=[completed(command, 1), completed(command, 2)])
     assert counted(answer) == (1, [1], [])
+
+
+async def test_a_late_result_sent_again_is_settled_and_a_third_one_is_a_conflict(wire: Wire) -> None:
+    command = await wire.issue_and_claim()
+    found = [
+        counted(await wire.ask("settle", results=[completed(command, output)])) for output in (1, 2, 2, 3)
+    ]
+    assert found == [(1, [], []), (0, [0], []), (1, [], []), (0, [], [(0, "conflict")])]
 
 
 async def test_a_result_for_a_cancelled_execution_is_late(wire: Wire) -> None:
@@ -192,3 +204,29 @@ async def test_a_line_is_stored_once(wire: Wire) -> None:
     line |= {"at": "2026-01-02T03:04:05.000000Z", "stream": "stdout", "line": "hello"}
     assert (await wire.post("/logs", {"lines": [line]})).body == {"stored": 1}
     assert (await wire.post("/logs", {"lines": [line, line | {"seq": 2}]})).body == {"stored": 1}
+
+
+async def test_a_payload_is_stored_once_and_given_back_as_it_was(wire: Wire) -> None:
+    execution_id, name = await wire.implementation.issue(), sha256(BODY).hexdigest()
+    answers = [await wire.payload("PUT", execution_id, name, BODY) for _ in range(2)]
+    assert [(status, orjson.loads(body)) for status, body in answers] == [
+        (200, {"stored": True}),
+        (200, {"stored": False}),
+    ]
+    assert await wire.payload("GET", execution_id, name) == (200, BODY)
+    assert [
+        (await wire.payload("PUT", execution_id, sha256(b"else").hexdigest(), BODY))[0],
+        (await wire.payload("PUT", NOWHERE, name, BODY))[0],
+        (await wire.payload("GET", NOWHERE, name))[0],
+    ] == [422, 404, 404]
+
+
+async def test_a_result_refers_to_a_payload_that_is_stored_or_is_rejected(wire: Wire) -> None:
+    command, name = await wire.issue_and_claim(), sha256(BODY).hexdigest()
+    uri = f"payload:{command['execution_id']}/{name}"
+    result = completed(command) | {"result_kind": "ref", "result_uri": uri}
+    del result["output"]
+    assert counted(await wire.ask("settle", results=[result])) == (0, [], [(0, "unknown_payload")])
+    await wire.payload("PUT", command["execution_id"], name, BODY)
+    assert counted(await wire.ask("settle", results=[result])) == (1, [], [])
+    assert counted(await wire.ask("settle", results=[result])) == (1, [], [])

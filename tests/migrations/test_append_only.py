@@ -65,3 +65,15 @@ async def test_a_definition_cannot_be_changed_or_removed(connection: Connection)
     for change in ("update playlog.definition set canonical = '[]'", "delete from playlog.definition"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
             await connection.execute(change)
+
+
+async def test_what_operators_did_cannot_be_changed_or_removed(connection: Connection) -> None:
+    await connection.execute("insert into playlog.audit (actor, action, subject) values ('a', 'b', 'c')")
+    for change in (
+        "update playlog.audit set actor = 'd'",
+        "delete from playlog.audit",
+        "truncate playlog.audit",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+            await connection.execute(change)
+    assert await connection.fetchval("select actor from playlog.audit") == "a"

@@ -62,11 +62,11 @@ class Dev:
         return status
 
 
-async def playlog(*arguments: str | Path, folder: Path, seconds: float = 120.0) -> Done:
-    """Run one command to its end."""
+async def playlog(*arguments: str | Path, folder: Path, seconds: float = 120.0, **settings: str) -> Done:
+    """Run one command to its end, with these settings of ours in its environment."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command(*arguments), cwd=folder, env=environment(), stdout=pipe, stderr=pipe
+        *command(*arguments), cwd=folder, env=environment() | settings, stdout=pipe, stderr=pipe
     )
     try:
         async with asyncio.timeout(seconds):
@@ -78,11 +78,15 @@ async def playlog(*arguments: str | Path, folder: Path, seconds: float = 120.0) 
 
 
 @asynccontextmanager
-async def dev(folder: Path, *arguments: str) -> AsyncIterator[Dev]:
+async def dev(folder: Path, *arguments: str, **settings: str) -> AsyncIterator[Dev]:
     """Start `playlog dev` and wait until it is ready; ended in order afterwards if it still runs."""
     with (folder / "dev.out").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *command("dev", *arguments), cwd=folder, env=environment(), stdout=output, stderr=output
+            *command("dev", *arguments),
+            cwd=folder,
+            env=environment() | settings,
+            stdout=output,
+            stderr=output,
         )
     try:
         running = await eventually(lambda: _ready(process, folder), timeout=START_SECONDS)

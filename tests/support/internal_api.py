@@ -54,6 +54,7 @@ class Client:
     session: aiohttp.ClientSession
     api: Api
     engine: Engine
+    url: str
     headers: dict[str, str] = field(default_factory=lambda: {"Authorization": f"Bearer {TOKEN}"})
 
     async def post(self, route: str, body: object, **headers: str) -> Answer:
@@ -63,6 +64,9 @@ class Client:
 
     async def get(self, route: str) -> Answer:
         return await self._send("GET", route, None, {})
+
+    async def delete(self, route: str) -> Answer:
+        return await self._send("DELETE", route, None, {})
 
     async def _send(self, method: str, route: str, data: bytes | None, headers: dict[str, str]) -> Answer:
         url = route if route.startswith("/livez") else f"/api/internal{route}"
@@ -115,7 +119,7 @@ async def serving(
                     aiohttp.ClientSession(base) as session,
                     servers.connected(database_url) as connection,
                 ):
-                    yield Client(session, api, Engine(connection, api.desk.appender, []))
+                    yield Client(session, api, Engine(connection, api.desk.appender, []), base)
                     api.bell.close()
             finally:
                 await server.close()

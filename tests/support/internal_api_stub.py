@@ -1,4 +1,4 @@
-"""The wire contract of `/commands/*` and `/logs` in memory: the worker's counterpart in tests.
+"""The wire contract of `/commands/*`, `/logs` and `/payloads` in memory: the worker's counterpart in tests.
 
 What it has in common with the real API is proved by `tests/contracts`.
 """
@@ -12,6 +12,7 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -44,7 +45,8 @@ MEMBERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 """By route: the members a request must have, and those it may have."""
 
 RESULT_MEMBERS = frozenset(
-    {"command_id", "lease_token", "status", "output", "error", "result_kind", "started_at", "execution_id"}
+    {"command_id", "lease_token", "status", "output", "error", "result_kind", "result_uri"}
+    | {"started_at", "execution_id"}
 )
 
 
@@ -56,6 +58,7 @@ class StubCommand:
     worker_id: str | None = None
     lease_token: str | None = None
     result: Body | None = None
+    late: Body | None = None
 
 
 @dataclass
@@ -73,6 +76,7 @@ class InternalApiStub:
         self.commands: dict[str, StubCommand] = {}
         self.requests: list[tuple[str, Body]] = []
         self.lines: dict[tuple[str, int], Body] = {}
+        self.payloads: dict[tuple[str, str], bytes] = {}
         self.faults: dict[str, list[Fault]] = {}
         self.unstorable: dict[str, str] = {}
         self.on_settled: Callable[[StubCommand], None] = lambda _command: None
@@ -89,7 +93,13 @@ class InternalApiStub:
     def add(self, tool: str = "noop", value: object = None, *, pool: str = "default", **more: object) -> str:
         number = str(next(self._numbers))
         row = {"command_id": number, "execution_id": "77", "step": "s", "attempt": 1, "item": None}
-        row |= {"tool": tool, "input": value, "traceparent": None, "timeout_seconds": 60} | more
+        row |= {
+            "tool": tool,
+            "input": value,
+            "handles": [],
+            "traceparent": None,
+            "timeout_seconds": 60,
+        } | more
         self.commands[number] = StubCommand(row, pool)
         self._added.set()
         return number
@@ -123,6 +133,8 @@ class InternalApiStub:
             self.refusals += 1
             return web.json_response({"code": "forbidden"}, status=403, content_type=PROBLEM)
         route = request.path.removeprefix("/api/internal")
+        if route.startswith("/payloads/"):
+            return await self._payload(request, route.removeprefix("/payloads/"))
         body = orjson.loads(await request.read())
         self.requests.append((route, body))
         fault = self.faults[route].pop(0) if self.faults.get(route) else None
@@ -134,6 +146,23 @@ class InternalApiStub:
         if fault is not None and request.transport is not None:
             request.transport.abort()
         return web.Response(body=orjson.dumps(answer), content_type="application/json")
+
+    async def _payload(self, request: web.Request, name: str) -> web.Response:
+        fault = self.faults["/payloads"].pop(0) if self.faults.get("/payloads") else None
+        if fault is not None:
+            return web.json_response({"code": "injected"}, status=fault.status, headers=fault.headers)
+        key = (request.query["execution_id"], name)
+        if request.method == "GET" and key in self.payloads:
+            return web.Response(body=self.payloads[key], headers={"ETag": f'"{name}"'})
+        known = {str(command.row["execution_id"]) for command in self.commands.values()}
+        if request.method == "GET" or key[0] not in known:
+            code = "unknown_payload" if request.method == "GET" else "unknown_execution"
+            return web.json_response({"code": code}, status=404, content_type=PROBLEM)
+        body, is_new = await request.read(), key not in self.payloads
+        if sha256(body).hexdigest() != name:
+            return web.json_response({"code": "hash_mismatch"}, status=422, content_type=PROBLEM)
+        self.payloads[key] = body
+        return web.json_response({"stored": is_new})
 
     async def _answer(self, route: str, body: Body) -> Body:
         match route:
@@ -200,10 +229,15 @@ class InternalApiStub:
                 command.state, command.result = "settled", result
                 self.on_settled(command)
                 settled += 1
-            elif command.result is not None and _said(command.result) == _said(result):
+            elif any(
+                said is not None and _said(said) == _said(result) for said in (command.result, command.late)
+            ):
                 settled += 1
-            else:
+            elif command.late is None:
+                command.late = result
                 late.append(index)
+            else:
+                rejected.append({"index": index, "code": "conflict", "detail": ""})
             versions[execution_id] = self._versions.get(execution_id, 2)
         rows = self._take(body["worker_id"], claim) if (claim := body.get("claim")) else []
         known = {"settled": settled, "late": late, "rejected": rejected}
@@ -216,9 +250,15 @@ class InternalApiStub:
             return "unknown_command"
         if command.lease_token is None or command.lease_token != result["lease_token"]:
             return "stale_lease"
+        if result.get("result_kind") == "ref" and not self._is_stored(result["result_uri"]):
+            return "unknown_payload"
         if result["status"] == "completed":
             return self.unstorable.get(result["command_id"])
         return None
+
+    def _is_stored(self, uri: str) -> bool:
+        execution_id, _, name = uri.removeprefix("payload:").partition("/")
+        return (execution_id, name) in self.payloads
 
     def _held(self, reference: Body) -> StubCommand | None:
         """The command, if this is its lease."""
@@ -262,14 +302,14 @@ def _shown(command: StubCommand, lease_seconds: float) -> Body:
 
 def _said(result: Body) -> list[object]:
     """What makes a repeated result the same one: its times do not."""
-    return [result["status"], result.get("output"), result.get("error")]
+    return [result["status"], result.get("output"), result.get("result_uri"), result.get("error")]
 
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[InternalApiStub]:
     stub = InternalApiStub()
     app = web.Application(client_max_size=64 * 2**20)
-    app.router.add_post("/api/internal/{tail:.*}", stub.handle)
+    app.router.add_route("*", "/api/internal/{tail:.*}", stub.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

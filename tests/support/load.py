@@ -10,6 +10,7 @@ from typing import TypeVar
 import tenacity
 
 from playlog.client import ApiError, ApiUnreachable, Client
+from tests.support.eventually import eventually
 
 PLAYBOOK = """
 playbook: chaos/diamond
@@ -22,6 +23,7 @@ steps:
 output: "${ {'n': inputs.n, 'said': steps.left.output.stdout} }"
 """
 CALLERS = 8
+ACKNOWLEDGED_BETWEEN_FAULTS = 12
 PATIENCE_SECONDS = 90.0
 BUSY = frozenset({429, 503})
 
@@ -49,14 +51,16 @@ async def until_answered(call: Callable[[], Awaitable[T]]) -> T:
 
 @dataclass(slots=True)
 class Load:
-    """Executions by number, with the id that was acknowledged for each."""
+    """Executions by number, with the id that was acknowledged for each; `path` is that of the `source`."""
 
     client: Client
+    source: str = PLAYBOOK
+    path: str = "chaos/diamond"
     acknowledged: dict[int, int] = field(default_factory=dict)
 
     async def start(self, numbers: Iterable[int]) -> None:
         """Start an execution a number, each until it is acknowledged, a few at a time."""
-        await until_answered(lambda: self.client.register(PLAYBOOK))
+        await until_answered(lambda: self.client.register(self.source))
         places = iter(numbers)
 
         async def caller() -> None:
@@ -66,7 +70,15 @@ class Load:
         await asyncio.gather(*(caller() for _ in range(CALLERS)))
 
     async def _start_one(self, n: int) -> None:
-        started = await until_answered(
-            lambda: self.client.start("chaos/diamond", {"n": n}, key=f"number-{n}")
-        )
+        started = await until_answered(lambda: self.client.start(self.path, {"n": n}, key=f"number-{n}"))
         self.acknowledged[n] = int(started["execution_id"])
+
+
+async def more_is_acknowledged(load: Load, executions: int) -> None:
+    """The fault shall meet work: wait until some more starts, of so many in all, have been answered."""
+    wanted = min(executions, len(load.acknowledged) + ACKNOWLEDGED_BETWEEN_FAULTS)
+
+    def check() -> None:
+        assert len(load.acknowledged) >= wanted
+
+    await eventually(check, timeout=60)

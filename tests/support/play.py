@@ -6,14 +6,17 @@ import itertools
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+import orjson
 
 from engine.domain.admit import Admission, CommandFact, Origin, admit
 from engine.domain.advance import Progress, advance, record, replay
 from engine.domain.definition import Definition
 from engine.domain.effects import CloseCommand, DropTimer, Effect, IssueCommand, SetTimer
 from engine.domain.events import NewEvent, RecordedEvent
-from engine.domain.evolve import carried_value
 from engine.domain.execution import Execution, initial
+from engine.domain.handles import PayloadKey, held_value
 from engine.domain.scope import Lacking, Supply
 from engine.domain.snapshot import dump, encode, load
 from engine.domain.vocabulary import EVENT_STATUS, EventType
@@ -38,6 +41,8 @@ class Play:
     effects: list[Effect] = field(default_factory=list)
     state: Execution = field(init=False)
     ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1000))
+    payloads: dict[str, object] = field(default_factory=dict)
+    read: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.state = initial(EXECUTION_ID, self.definition.hash)
@@ -77,15 +82,25 @@ class Play:
             except Lacking as lacking:
                 events = {event.version: event for event in (*self.log, *progress.events)}
                 supply.values |= {version: _carried(events[version]) for version in lacking.versions}
+                supply.payloads |= {uri: self.payloads[uri] for uri in lacking.payloads}
+                self.read += lacking.payloads
                 supply.ids.extend(next(self.ids) for _ in range(lacking.ids))
             else:
                 return
 
     def complete(self, step: str, output: object = None) -> list[str]:
-        return self._settle(step, EventType.COMMAND_COMPLETED, output)
+        return self._settle(step, EventType.COMMAND_COMPLETED, {"data": output})
+
+    def complete_large(self, step: str, value: object, size: int | None = None) -> list[str]:
+        """Complete with an output that is kept as a payload, said to be of any size."""
+        body = orjson.dumps(value)
+        key = PayloadKey(EXECUTION_ID, sha256(body).digest())
+        self.payloads[key.uri] = value
+        reference = {"kind": "ref", "uri": key.uri, "bytes": len(body) if size is None else size}
+        return self._settle(step, EventType.COMMAND_COMPLETED, {"reference": reference})
 
     def fail(self, step: str, code: str = "boom", **more: object) -> list[str]:
-        return self._settle(step, EventType.COMMAND_FAILED, {"code": code, "message": code, **more})
+        return self._settle(step, EventType.COMMAND_FAILED, {"data": {"code": code, "message": code, **more}})
 
     def lose(self, step: str) -> list[str]:
         """The worker's lease runs out before the attempt's deadline."""
@@ -114,9 +129,9 @@ class Play:
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
-    def _settle(self, step: str, kind: EventType, data: object) -> list[str]:
+    def _settle(self, step: str, kind: EventType, said: dict[str, object]) -> list[str]:
         command = self.open_command(step)
-        payload = {"status": EVENT_STATUS[kind], "data": data}
+        payload = {"status": EVENT_STATUS[kind], **said}
         return self.send(kind, payload, command_id=command.command_id, lease_token=1)
 
     def open_command(self, step: str) -> IssueCommand:
@@ -194,4 +209,4 @@ def given(source: str, **inputs: object) -> Play:
 
 
 def _carried(event: RecordedEvent) -> object:
-    return carried_value(event.event_type, event.payload)
+    return held_value(event.event_type, event.payload)

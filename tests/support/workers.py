@@ -40,17 +40,29 @@ async def running(
     beat: float = 0.05,
     grace: float = 5.0,
 ) -> AsyncIterator[RunningWorker]:
-    """Run a worker until the block ends, then drain it."""
-    token, held, stop = Token(value=TOKEN), Held(), asyncio.Event()
-    async with InternalApi(stub.url, token) as api:
+    """Run a worker against the stub until the block ends, then drain it."""
+    pool = Pool(worker_id="w1", name="default", slots=slots, prefetch=prefetch)
+    async with working(stub.url, TOKEN, tools or {}, pool=pool, beat=beat, grace=grace) as worker:
+        try:
+            yield worker
+        finally:
+            stub.settle_gate.set()
+
+
+@asynccontextmanager
+async def working(
+    url: str, token: str, tools: Mapping[str, Tool], *, pool: Pool, beat: float = 10.0, grace: float = 5.0
+) -> AsyncIterator[RunningWorker]:
+    """Run a worker against any internal API until the block ends, then drain it."""
+    credentials, held, stop = Token(value=token), Held(), asyncio.Event()
+    async with InternalApi(url, credentials) as api:
         logs = StepLogs(api)
-        pool = Pool(worker_id="w1", name="default", slots=slots, prefetch=prefetch)
-        loop = PoolLoop(pool, api, {"noop": noop.run, **(tools or {})}, held=held, logs=logs)
+        loop = PoolLoop(pool, api, {"noop": noop.run, **tools}, held=held, logs=logs)
         call = asyncio.get_running_loop().call_soon_threadsafe
         heartbeat = HeartbeatThread(
-            stub.url,
-            token,
-            identity={"worker_id": "w1", "pool": "default", "slots": slots, "version": "0"},
+            url,
+            credentials,
+            identity={"worker_id": "w1", "pool": "default", "slots": pool.slots, "version": "0"},
             held=held,
             on_answer=lambda cancelled, lost: call(loop.give_up, cancelled, lost),
             interval=beat,
@@ -62,7 +74,6 @@ async def running(
             yield RunningWorker(loop, held, stop, task)
         finally:
             stop.set()
-            stub.settle_gate.set()
             await task
             shipping.cancel()
             await asyncio.gather(shipping, return_exceptions=True)

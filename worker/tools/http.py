@@ -11,6 +11,7 @@ from aiohttp.resolver import DefaultResolver
 from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 from yarl import URL
 
+from engine.domain.handles import MOST_BYTES
 from worker.tools.addresses import AddressPolicy, NotingResolver
 from worker.tools.capture import readable
 from worker.tools.contract import Duration, Tool, ToolContext, ToolFailed, ToolInput, read_input
@@ -18,7 +19,7 @@ from worker.tools.contract import Duration, Tool, ToolContext, ToolFailed, ToolI
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RESPONSE_LIMIT = 1024 * 1024
+RESPONSE_LIMIT = MOST_BYTES
 _EXCERPT = 2 * 1024
 _FIRST_ERROR_STATUS = 400
 _REDIRECTS = 10
@@ -98,7 +99,7 @@ def http_tool(session: aiohttp.ClientSession) -> Tool:
     """Return the tool: output `{status, headers, body}`, the body parsed when it says it is JSON.
 
     Fails with `http_status` (a status that is not accepted), `http_unreachable`, `timeout`,
-    `not_allowed` (the address), `response_too_large` (above 1 MiB), `bad_response`, `validation`.
+    `not_allowed` (the address), `response_too_large` (above 16 MiB), `bad_response`, `validation`.
     """
 
     async def run(value: object, context: ToolContext) -> object:

@@ -25,7 +25,7 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-OUTPUT_LIMIT = 1024 * 1024
+OUTPUT_LIMIT = 16 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 _TRACEBACK_LINES = 20
 

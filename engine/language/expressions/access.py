@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from engine.domain.expression import ExpressionFailed
+from engine.domain.handles import Handle
 from engine.language.expressions.frame import Closure, Frame, mismatch
 from engine.language.expressions.syntax import Index, Literal, Node, Select, path
 from engine.language.expressions.types import worded
@@ -32,8 +33,11 @@ def _not_available(name: str) -> ExpressionFailed:
     return ExpressionFailed("not_available", f"'{name}' is not available here")
 
 
-def path_reader(name: str, nodes: Sequence[Node], keys: Sequence[str]) -> Closure:
-    """Read a whole chain `name.key.key` in one closure, `nodes` naming each link in errors."""
+def path_reader(name: str, nodes: Sequence[Node], keys: Sequence[str], *, opens: bool) -> Closure:
+    """Read a whole chain `name.key.key` in one closure, `nodes` naming each link in errors.
+
+    A handle at its end is opened, or else given as it is.
+    """
     links = tuple(zip(keys, nodes, strict=True))
 
     def read(frame: Frame) -> object:
@@ -43,7 +47,7 @@ def path_reader(name: str, nodes: Sequence[Node], keys: Sequence[str]) -> Closur
             raise _not_available(name) from None
         for key, node in links:
             value = value[key] if type(value) is dict and key in value else member(value, key, node)
-        return value
+        return value.open() if opens and type(value) is Handle else value
 
     return read
 
@@ -80,6 +84,8 @@ def _found(value: object, key: object, node: Node) -> object:
         return _of_map(value, key, node)
     if isinstance(value, Maybe):
         return optional_member(value.value, key, node) if value.present else NOTHING
+    if isinstance(value, Handle):
+        return _found(value.open(), key, node)
     if kind_of(value) == "list" and not isinstance(node, Select):
         assert isinstance(value, Sequence)  # noqa: S101  # by its kind
         return _of_list(value, key, node)

@@ -42,12 +42,18 @@ from engine.language.expressions.values import kind_of
 
 
 class Compiler:
-    """Compiles one tree; `cost` is the fuel of its nodes, `slots` how many variables its macros need."""
+    """Compiles one tree; `cost` is the fuel of its nodes, `slots` how many variables its macros need.
 
-    def __init__(self, widened: frozenset[int], functions: frozenset[str]) -> None:
+    `widened` are the nodes whose ints become doubles, `passed` those that may give a handle.
+    """
+
+    def __init__(
+        self, widened: frozenset[int], functions: frozenset[str], passed: frozenset[int] = frozenset()
+    ) -> None:
         self.cost = 0
         self.slots = 0
         self._widened = widened
+        self._passed = passed
         self._functions = functions
         self._variables: list[str] = []
 
@@ -96,6 +102,7 @@ class Compiler:
     def _chain(self, node: Node) -> Closure | None:
         nodes: list[Node] = []
         keys: list[str] = []
+        opens = id(node) not in self._passed
         while isinstance(node, Select | Index):
             key = constant_key(node)
             if key is None:
@@ -106,7 +113,7 @@ class Compiler:
         if not isinstance(node, Name) or node.name in self._variables:
             return None
         self.cost += len(nodes)
-        return path_reader(node.name, nodes[::-1], keys[::-1])
+        return path_reader(node.name, nodes[::-1], keys[::-1], opens=opens)
 
     @_emit.register(Has)
     def _has(self, node: Has) -> Closure:

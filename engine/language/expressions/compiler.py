@@ -9,6 +9,7 @@ from engine.language.expressions.check import Analysis, check
 from engine.language.expressions.closures import Compiler
 from engine.language.expressions.frame import FUEL, Frame, mismatch
 from engine.language.expressions.parser import parse
+from engine.language.expressions.passing import passed_on
 from engine.language.expressions.syntax import Node
 from engine.language.expressions.types import DYN, Scope, Type, worded
 from engine.language.expressions.values import check_result, kind_of
@@ -27,7 +28,8 @@ def compile_expression(source: str, scope: Scope, *, expected: Type = DYN) -> Ex
     `scope` declares the names and the host's functions; `expected` is the type the result must have, checked
     now as far as types are known and again whenever it runs. Raises `ExpressionFault` with every fault found.
     `run` takes the values (and callables) of the scope's names, gives a JSON value that may share parts with
-    them, and raises `ExpressionFailed`; what a custom mapping of the scope raises passes through.
+    them, and raises `ExpressionFailed`; what a custom mapping of the scope raises passes through. A handle
+    that is only passed on is part of that value; where it is worked on, it is opened.
     """
     tree = parse(source)
     analysis = check(source, tree, scope, expected)
@@ -40,7 +42,8 @@ def compile_expression(source: str, scope: Scope, *, expected: Type = DYN) -> Ex
 
 
 def _runner(tree: Node, analysis: Analysis, wanted: str) -> Callable[[Mapping[str, object]], object]:
-    compiler = Compiler(analysis.widened, analysis.calls)
+    passed = passed_on(tree) if wanted == "dyn" else frozenset[int]()
+    compiler = Compiler(analysis.widened, analysis.calls, passed)
     body = compiler.compile(tree)
     slots, fuel = compiler.slots, FUEL - compiler.cost
     fits = {"double": {"double", "int"}}.get(wanted, {wanted})

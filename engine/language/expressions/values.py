@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from math import isfinite
 
 from engine.domain.expression import ExpressionFailed
+from engine.domain.handles import Handle
 from engine.language.expressions.frame import Frame
 from engine.language.expressions.types import worded
 
 MAX_RESULT = 256 * 1024
 NUMBERS = frozenset({"int", "double"})
 _BYTES_OF_CONSTANT = 5
+_BYTES_OF_REFERENCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,16 @@ _SCALARS = frozenset({type(None), bool, int, float, str})
 
 
 def kind_of(value: object) -> str:
-    """The kind of a value; `unknown` for an object that is no value of the language."""
+    """The kind of a value; `unknown` for an object that is no value of the language.
+
+    A handle has none: raises `value_too_large`, so that nothing ever works on one by mistake.
+    """
     return _KINDS.get(type(value)) or _foreign_kind(value)
 
 
 def _foreign_kind(value: object) -> str:
+    if isinstance(value, Handle):
+        raise value.refused()
     if isinstance(value, Mapping):
         return "map"
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
@@ -127,6 +134,10 @@ def _constant_bytes(_: object, __: list[object], ___: int) -> int:
     return _BYTES_OF_CONSTANT
 
 
+def _reference_bytes(_: object, __: list[object], ___: int) -> int:
+    return _BYTES_OF_REFERENCE
+
+
 def _int_bytes(value: int, _: list[object], __: int) -> int:
     return (value.bit_length() * 77 >> 8) + 2
 
@@ -183,4 +194,5 @@ _MEASURES: dict[type, Callable[..., int]] = {
     list: _list_bytes,
     tuple: _list_bytes,
     dict: _map_bytes,
+    Handle: _reference_bytes,
 }

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
+from engine.runtime.settings import MEMORY
 from engine.runtime.settings_loading import load
 from playlog.cli.command import command
 from playlog.cli.dev import engine, record
@@ -45,7 +46,8 @@ async def dev(
 ) -> int:
     """Run everything here: PostgreSQL, NATS and all processes, until Ctrl-C.
 
-    PLAYLOG_DATABASE_URL and PLAYLOG_NATS_URL name servers to use instead of own ones.
+    PLAYLOG_DATABASE_URL and PLAYLOG_NATS_URL name servers to use instead of own ones. With
+    PLAYLOG_NATS_URL=memory there is no NATS, and one process plays every role.
     """
     wanted = Wanted(
         home=home,
@@ -109,10 +111,14 @@ def _addresses(started: Engine) -> list[tuple[str, str]]:
         ("public API", f"{started.layout.public_url}/api/v1"),
         ("internal API", f"{started.layout.internal_url}/api/internal"),
         ("PostgreSQL", without_password(started.servers.database_url)),
-        ("NATS", without_password(started.servers.nats_url)),
+        ("NATS", _nats(started.servers.nats_url)),
         ("health ports", ", ".join(f"{role} {port}" for role, port in health.items())),
         ("data", f"{started.home}{_migrated(started.migrated)}"),
     ]
+
+
+def _nats(url: str) -> str:
+    return "none; one process plays every role" if url == MEMORY else without_password(url)
 
 
 def _migrated(names: list[str]) -> str:

@@ -15,8 +15,9 @@ import aiohttp
 from engine.errors import PlaylogError, Unavailable
 from engine.runtime.embedded import EmbeddedNats, EmbeddedPostgres, Servers, embedded
 from engine.runtime.embedded.home import Lock, open_home
+from engine.runtime.process import STOP_ORDER
 from playlog.cli.dev import record
-from playlog.cli.dev.layout import STOP_ORDER, DevSettings, Layout, Wanted, lay_out
+from playlog.cli.dev.layout import STANDALONE, DevSettings, Layout, Wanted, lay_out
 from playlog.cli.dev.lines import Emit
 from playlog.cli.dev.ports import HOST, Ports
 from playlog.cli.dev.processes import BACKOFF_SECONDS, Supervised, ending, inherited, run_once
@@ -144,7 +145,7 @@ async def _start(engine: Engine, voices: Voices) -> None:
 
 
 async def _stop(processes: dict[str, Supervised]) -> None:
-    for together in STOP_ORDER:
+    for together in ((STANDALONE,), *STOP_ORDER):
         await asyncio.gather(*(processes[name].stop() for name in together if name in processes))
 
 

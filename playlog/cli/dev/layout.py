@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import field_validator
+
 from engine.runtime.settings import (
+    MEMORY,
     BrokerSettings,
     DatabaseSettings,
     HttpSettings,
@@ -18,6 +21,7 @@ from engine.runtime.settings import (
     PublicApiSettings,
     PublisherProcess,
     SchedulerProcess,
+    StandaloneProcess,
     WorkerProcess,
     WorkerSettings,
 )
@@ -33,6 +37,8 @@ PACKAGES = {
     "worker": "worker",
 }
 """Every role and the package that plays it."""
+STANDALONE = "standalone"
+"""The package, and the process, that plays all roles when there is no NATS."""
 
 HEALTH_PORTS: dict[str, int] = {
     "internal-api": InternalApiProcess.model_fields["health_port"].default,
@@ -41,22 +47,21 @@ HEALTH_PORTS: dict[str, int] = {
     "projector": ProjectorProcess.model_fields["health_port"].default,
     "scheduler": SchedulerProcess.model_fields["health_port"].default,
     "worker": WorkerProcess.model_fields["health_port"].default,
+    STANDALONE: StandaloneProcess.model_fields["health_port"].default,
 }
-STOP_ORDER = (
-    ("worker",),
-    ("public-api", "scheduler"),
-    ("internal-api",),
-    ("publisher",),
-    ("projector",),
-)
-"""Who is needed by others ends after them."""
+TOKEN_USERS = frozenset({"internal-api", "worker", STANDALONE})
 GRACE_SECONDS = "6"
 
 
 class DevSettings(
     DatabaseSettings, BrokerSettings, HttpSettings, InternalApiSettings, PublicApiSettings, WorkerSettings
 ):
-    """What `playlog dev` takes from the environment and `.env`."""
+    """What `playlog dev` takes from the environment and `.env`; only here may NATS be left out."""
+
+    @field_validator("nats_url")
+    @classmethod
+    def _is_nats(cls, urls: str | None) -> str | None:
+        return urls if urls == MEMORY else super()._is_nats(urls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,27 +105,29 @@ class Layout:
         return [
             Plan(
                 name=role,
-                package=package,
+                package=PACKAGES.get(role, role),
                 environment=self._environment(role, servers),
-                ready_url=health_url(self.health_ports[role]),
+                ready_url=health_url(port),
                 directory=self.directory,
             )
-            for role, package in PACKAGES.items()
+            for role, port in self.health_ports.items()
         ]
 
     def _environment(self, role: str, servers: Mapping[str, str]) -> dict[str, str]:
-        """Nobody is told an address or a secret that it does not need."""
+        """Nobody is told an address or a secret that it does not need; one process for all needs all."""
         own = {
             **self.given,
             "PLAYLOG_LOG_FORMAT": "json",
             "PLAYLOG_HEALTH_HOST": HOST,
             "PLAYLOG_HEALTH_PORT": str(self.health_ports[role]),
             "PLAYLOG_INTERNAL_API_TOKEN_FILE": "",
-            "PLAYLOG_INTERNAL_API_TOKEN": self.token if role in {"internal-api", "worker"} else "",
+            "PLAYLOG_INTERNAL_API_TOKEN": self.token if role in TOKEN_USERS else "",
             **dict.fromkeys(servers, ""),
         }
+        if role in {"worker", STANDALONE}:
+            own["PLAYLOG_INTERNAL_API_URL"] = self.internal_url
         if role == "worker":
-            return {**own, "PLAYLOG_INTERNAL_API_URL": self.internal_url}
+            return own
         ports = {
             "PLAYLOG_INTERNAL_API_PORT": str(self.internal_port),
             "PLAYLOG_PUBLIC_API_PORT": str(self.public_port),
@@ -141,7 +148,8 @@ def lay_out(wanted: Wanted, settings: DevSettings, ports: Ports) -> Layout:
         wanted.first_ports[1],
         "internal API",
     )
-    health = {role: ports.near(wanted.first_health_port or port) for role, port in HEALTH_PORTS.items()}
+    roles = [STANDALONE] if settings.nats_url == MEMORY else PACKAGES
+    health = {role: ports.near(wanted.first_health_port or HEALTH_PORTS[role]) for role in roles}
     return Layout(
         public_port=public_port,
         internal_port=internal_port,

@@ -17,6 +17,7 @@ COLOURS = {
     "projector": "green",
     "scheduler": "yellow",
     "worker": "bright_cyan",
+    "standalone": "green",
 }
 LEVELS = {"debug": "dim", "warning": "bold yellow", "error": "bold red", "critical": "bold red"}
 ORDINARY = frozenset({"debug", "info", "warning"})

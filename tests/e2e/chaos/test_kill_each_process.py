@@ -7,13 +7,11 @@ import os
 import signal
 
 from bench.installation import installed
-from tests.support.eventually import eventually
 from tests.support.faults import all_ended, kill, one_story
-from tests.support.load import Load
+from tests.support.load import Load, more_is_acknowledged
 
 EXECUTIONS = 200
 ROLES = ("internal-api", "publisher", "projector", "scheduler", "public-api", "worker")
-ACKNOWLEDGED_BETWEEN_FAULTS = 12
 LEASE_AND_A_BIT = 150.0
 
 
@@ -22,23 +20,13 @@ async def test_two_hundred_executions_survive_the_death_of_every_process() -> No
         load = Load(installation.client)
         starting = asyncio.create_task(load.start(range(EXECUTIONS)))
         for role in ROLES:
-            await more_is_acknowledged(load)
+            await more_is_acknowledged(load, EXECUTIONS)
             await kill(installation, role)
         for server in (installation.engine.servers.nats, installation.engine.servers.postgres):
             assert server is not None
-            await more_is_acknowledged(load)
+            await more_is_acknowledged(load, EXECUTIONS)
             os.kill(server.process.pid, signal.SIGKILL)
         await starting
         assert len(load.acknowledged) == EXECUTIONS
         await all_ended(installation, load, LEASE_AND_A_BIT)
         await one_story(installation, load)
-
-
-async def more_is_acknowledged(load: Load) -> None:
-    """The fault shall meet work: wait until some more starts have been answered."""
-    wanted = min(EXECUTIONS, len(load.acknowledged) + ACKNOWLEDGED_BETWEEN_FAULTS)
-
-    def check() -> None:
-        assert len(load.acknowledged) >= wanted
-
-    await eventually(check, timeout=60)

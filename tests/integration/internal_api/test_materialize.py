@@ -193,6 +193,38 @@ async def test_bad_events_of_every_kind_are_rejected_and_their_neighbours_land(c
     assert recorded == list(range(100, 101 + len(BAD)))
 
 
+CODES = {
+    *("bad_id", "bad_type", "bad_time", "too_large", "too_deep", "bad_text", "bad_number"),
+    *("unknown_execution", "terminal_execution", "conflict", "stale_lease", "unknown_command"),
+    *("not_allowed", "purged", "id_out_of_range"),
+}
+"""Every code of the wire contract by which an event of a batch is rejected."""
+
+
+async def test_every_code_of_the_contract_is_given_to_its_event_alone(client: Client) -> None:
+    await client.engine.connection.execute("update playlog.retention set floor_id = 4000")
+    execution_id, ended = await started(client), await client.start("t/one")
+    leases = {command["execution_id"]: command for command in await client.claim(limit=2)}
+    await client.settle(result(leases[str(ended)]))
+    stale = {"event_type": "command.completed", "command_id": leases[str(execution_id)]["command_id"]}
+    faults: dict[str, dict[str, object]] = dict(BAD)
+    faults |= {
+        "terminal_execution": {"execution_id": ended},
+        "conflict": {"event_id": 100, "payload": "another"},
+        "stale_lease": stale | {"lease_token": 17},
+        "purged": {"execution_id": 3999},
+    }
+    batch = [event(execution_id, 100)]
+    for number, fault in enumerate(faults.values(), start=101):
+        batch += [event(execution_id, 999) | fault, event(execution_id, number)]
+    answer = await client.post("/events/materialize", json_text(batch))
+    assert [row["code"] for row in answer.body["rejected"]] == list(faults)
+    assert [row["index"] for row in answer.body["rejected"]] == list(range(1, len(batch), 2))
+    assert faults.keys() == CODES
+    assert answer.body["materialized"] == len(CODES) + 1
+    assert answer.body["versions"] == {str(execution_id): 3 + len(CODES), str(ended): 5}
+
+
 def json_text(value: object) -> bytes:
     """JSON as a stranger may write it: integers of any size, any depth."""
     return json.dumps(value).encode()
@@ -251,8 +283,10 @@ async def test_an_event_after_the_end_is_rejected(client: Client) -> None:
     assert answer.body["rejected"][0]["code"] == "terminal_execution"
 
 
-async def test_ids_below_the_retention_floor_are_purged(client: Client) -> None:
-    await client.engine.connection.execute("update playlog.retention set floor_id = 5000")
+async def test_ids_of_a_purged_range_are_purged(client: Client) -> None:
+    await client.engine.connection.execute(
+        "insert into playlog.retention (kind, name, low_id, high_id) values ('purged', 'low', 0, 5000)"
+    )
     for route, body in (
         ("/events/materialize", [event(4711)]),
         ("/events/project", {"events": [event(4711)]}),

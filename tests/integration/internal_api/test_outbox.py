@@ -59,6 +59,42 @@ async def test_a_failed_message_waits_out_its_backoff(client: Client) -> None:
     assert (unknown.status, unknown.code) == (404, "not_found")
 
 
+FAILURES: list[tuple[dict[str, object], int, object]] = [
+    ({"attempts": -1}, 200, 1),
+    ({"attempts": 0}, 200, 1),
+    ({"attempts": 9}, 200, 256),
+    ({"attempts": 2**31}, 200, 256),
+    ({"attempts": 2**63}, 200, 256),
+    ({"attempts": 9, "max_delay_seconds": 0}, 200, 0),
+    ({"attempts": 9, "max_delay_seconds": -5}, 200, 0),
+    ({"attempts": 9, "max_delay_seconds": 10**9}, 200, 256),
+    ({"lease_token": None}, 200, 1),
+    ({"lease_token": 5}, 200, 0),
+    ({"lease_token": "x"}, 422, None),
+    ({"attempts": "1"}, 422, None),
+    ({"attempts": None}, 422, None),
+    ({"attempts": 1.0}, 422, None),
+    ({"max_delay_seconds": True}, 422, None),
+    ({"error": " "}, 400, None),
+    ({"outbox_id": 0}, 422, None),
+    ({"delay": 1}, 422, None),
+]
+
+
+async def test_the_answer_to_a_failure_is_as_the_contract_says(client: Client) -> None:
+    await client.engine.register(ONE)
+    await client.start("t/one")
+    (row,) = (await client.post("/outbox/claim", {})).body["rows"]
+    failed = {"outbox_id": row["outbox_id"], "error": "x"}
+    found: list[tuple[dict[str, object], int, object]] = []
+    for fields, _, _ in FAILURES:
+        answer = await client.post("/outbox/mark-failed", failed | fields)
+        assert answer.status == 200 or answer.code
+        found.append((fields, answer.status, answer.body.get("available_at_in")))
+    assert found == FAILURES
+    assert (await client.get("/outbox/pending-count")).body["parked"] == 1
+
+
 async def test_the_dead_are_listed_and_redriven(client: Client) -> None:
     await client.engine.connection.execute(DEAD)
     answer = await client.get("/outbox/dead?limit=1")
@@ -93,12 +129,22 @@ BODIES: list[tuple[str, object, int]] = [
     ("/outbox/mark-failed", {"outbox_id": 10**9, "error": "x", "attempts": 2**31}, 404),
     ("/outbox/mark-failed", {"outbox_id": 10**9, "error": "x", "max_delay_seconds": -5}, 404),
     ("/outbox/redrive", {}, 422),
+    ("/outbox/redrive", {"outbox_ids": []}, 400),
+    ("/outbox/redrive", {"outbox_ids": [7], "all": True}, 422),
+    ("/outbox/redrive", {"all": 1}, 422),
+    ("/outbox/discard", {"reason": "r"}, 422),
+    ("/outbox/discard", {"all": True}, 422),
+    ("/outbox/discard", {"all": True, "reason": " "}, 400),
+    ("/outbox/discard", {"all": True, "reason": "r" * 2_001}, 422),
+    ("/outbox/discard", {"outbox_ids": [7], "all": True, "reason": "r"}, 422),
+    ("/outbox/discard", {"outbox_ids": [7], "reason": "r"}, 200),
     ("/cleanup/purge", {"command_retention_days": "7d"}, 422),
     ("/cleanup/purge", {"command_retention_days": -1}, 200),
     ("/cleanup/purge", {"command_retention_days": 10**18}, 200),
     ("/cleanup/purge", b'{"command_retention_days": NaN}', 400),
     ("/cleanup/purge", {"days": 7}, 422),
-    ("/cleanup/purge", {"event_retention_days": 1}, 422),
+    ("/cleanup/purge", {"event_retention_days": 1}, 200),
+    ("/cleanup/purge", {"event_retention_days": 1.5}, 422),
     ("/commands/claim", {"worker_id": "w", "pool": "default", "wait_seconds": -1}, 422),
     ("/commands/claim", {"worker_id": "w", "pool": "default", "wait_seconds": 31}, 422),
     ("/commands/claim", {"worker_id": "w", "pool": "A B"}, 422),
@@ -126,6 +172,9 @@ QUERIES = [
     "/commands/pending-count?pools=x",
     "/commands/pending-count?pool=%00",
     "/workers?cursor=%00",
+    "/audit?cursor=-1",
+    "/audit?actor=me",
+    "/incidents?limit=1e3",
 ]
 
 

@@ -43,6 +43,33 @@ async def test_an_unknown_execution_becomes_a_foreign_one(client: Client) -> Non
     assert (await client.engine.state(4711)).status == "completed"
 
 
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ({"timestamp": "2026-01-02T03:04:05+02:00"}, "2026-01-02T01:04:05+00:00"),
+        ({"timestamp": "2026-01-02T03:04:05.5Z"}, "2026-01-02T03:04:05.500000+00:00"),
+        ({"timestamp": "2026-01-02T03:04:05"}, "2026-01-02T03:04:05+00:00"),
+        ({"timestamp": "2026-01-02 03:04:05"}, "2026-01-02T03:04:05+00:00"),
+        (
+            {"timestamp": "", "created_at": "2026-01-02 03:04:05.000001-01:00"},
+            "2026-01-02T04:04:05.000001+00:00",
+        ),
+        ({"timestamp": None, "created_at": ""}, None),
+    ],
+)
+async def test_a_row_has_its_time_in_any_form_or_that_of_its_recording(
+    client: Client, times: dict[str, object], expected: str | None
+) -> None:
+    given = row(1) | times
+    del given["catalog_id"]
+    answer = await client.post("/events/project", {"events": [given]})
+    assert answer.body == {"projected": 1, "duplicates": 0, "rejected": []}
+    (recorded,) = await client.engine.log(4711)
+    assert recorded.created_at is not None
+    assert recorded.created_at.isoformat() == (expected or recorded.recorded_at.isoformat())
+    assert recorded.meta is None
+
+
 async def test_a_foreign_execution_takes_native_events_and_every_outcome_of_its_commands(
     client: Client,
 ) -> None:
@@ -127,5 +154,3 @@ async def test_a_purge_removes_what_is_old_and_says_beforehand_what_it_would(cli
         assert (answer.body["commands_purged"], answer.body["runtime_purged"]) == (1, 1)
         assert (answer.body["events_purged"], answer.body["event_partitions_dropped"]) == (0, 0)
     assert (await client.post("/cleanup/purge", b"")).body["commands_purged"] == 0
-    refused = await client.post("/cleanup/purge", {"event_retention_days": 30})
-    assert (refused.status, refused.code) == (422, "not_supported")

@@ -75,6 +75,6 @@ async def test_it_dies_after_twenty_attempts_once_another_was_published(
     [dead], _ = await http.dead(connection)
     assert (dead.outbox_id, dead.attempts) == (large, 26)
     assert await outbox.waiting(connection) == 0
-    assert await http.redrive(connection, [large]) == 1
+    assert await http.redrive(connection, [large], actor="me") == 1
     assert (await http.dead(connection))[0] == []
     assert await outbox.waiting(connection) == 1

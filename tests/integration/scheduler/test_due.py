@@ -7,7 +7,9 @@ import pytest
 
 from engine.read import executions as reading
 from engine.read.sweep import Swept
+from engine.runtime import metrics
 from engine.write.executions import cancel, signal
+from scheduler import upkeep
 from scheduler.due import LONGEST_REST, DueRole
 from scheduler.sweep import SWEEP_SECONDS, DeadlineRole, SweepRole, sweeps
 from scheduler.upkeep import PartitionRole
@@ -135,11 +137,31 @@ async def test_a_pass_rests_between_its_pages(pool: asyncpg.Pool) -> None:
     assert await role.step() == 0.1
 
 
+PARTITIONS = "select count(*) from playlog.partitions()"
+NEWEST = "select name from playlog.partitions() order by high_id desc, name limit 3"
+
+
 async def test_partitions_are_made_ahead_once(engine: Engine, pool: asyncpg.Pool) -> None:
-    count = "select count(*) from pg_inherits where inhparent = 'playlog.event'::regclass"
-    before = await engine.value(count)
-    await PartitionRole(pool).step()
-    assert await engine.value(count) == before
+    before = await engine.value(PARTITIONS)
+    assert await PartitionRole(pool).step() == upkeep.REST_SECONDS
+    assert await engine.value(PARTITIONS) == before
+    assert metrics.partitions_ahead._value.get() == 2
+
+
+async def test_missing_partitions_are_alarming_and_made_soon_after_whoever_is_in_the_way(
+    engine: Engine, pool: asyncpg.Pool
+) -> None:
+    before = await engine.value(PARTITIONS)
+    for row in await engine.connection.fetch(NEWEST):
+        await engine.connection.execute(f"drop table playlog.{row['name']}")
+    role = PartitionRole(pool)
+    async with engine.connection.transaction():
+        await engine.connection.execute("lock table playlog.event in share mode")
+        assert await role.step() == upkeep.RETRY_SECONDS
+    assert metrics.partitions_ahead._value.get() == 1
+    assert await role.step() == upkeep.REST_SECONDS
+    assert await engine.value(PARTITIONS) == before
+    assert metrics.partitions_ahead._value.get() == 2
 
 
 async def test_cancelling_twice_answers_the_same(engine: Engine) -> None:

@@ -2,11 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from structlog.testing import capture_logs
 
 from tests.support import internal_api_stub, workers
 from tests.support.eventually import eventually
+from tests.support.internal_api_stub import TOKEN
 from tests.support.processes import assert_gone
+from worker import metrics
+from worker.commands import Command, Held, read_command
+from worker.credentials import Token
+from worker.heartbeat import HeartbeatThread
 from worker.tools.shell import shell_tool
 
 if TYPE_CHECKING:
@@ -68,10 +76,76 @@ async def test_a_lost_command_frees_its_slot(stub: InternalApiStub) -> None:
     assert stub.commands[number].state == "claimed"
 
 
+async def test_a_command_that_was_claimed_anew_during_a_beat_goes_on(stub: InternalApiStub) -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(_value: object, _context: ToolContext) -> object:
+        started.set()
+        await go_on.wait()
+        return "done"
+
+    number = stub.add("wait")
+    async with workers.running(stub, {"wait": wait}) as worker:
+        await started.wait()
+        (command,) = worker.held.snapshot()
+        earlier = replace(command, lease_token="1")
+        worker.loop.give_up([earlier], [earlier])
+        go_on.set()
+        await eventually(lambda: stub.result(number))
+    assert stub.result(number)["output"] == "done"
+
+
+async def test_a_beat_tells_of_the_leases_that_were_asked_for(stub: InternalApiStub) -> None:
+    class HeldAnew(Held):
+        """A command is released and claimed again between the question and its answer."""
+
+        def snapshot(self) -> list[Command]:
+            asked = super().snapshot()
+            for command in asked:
+                self.add(replace(command, lease_token="2"))
+            return asked
+
+    command: dict[str, object] = {
+        "command_id": stub.add("hang"),
+        "lease_token": "1",
+        "execution_id": "1",
+        "tool": "hang",
+    }
+    held, told = HeldAnew(), asyncio.get_running_loop().create_future()
+    held.add(read_command(command, time.monotonic()))
+    call = asyncio.get_running_loop().call_soon_threadsafe
+    heartbeat = HeartbeatThread(
+        stub.url,
+        Token(value=TOKEN),
+        identity={"worker_id": "w1"},
+        held=held,
+        on_answer=lambda _, lost: call(told.set_result, lost),
+        interval=100.0,
+    )
+    heartbeat.start()
+    (lost,) = await asyncio.wait_for(told, 10)
+    heartbeat.stop()
+    await asyncio.to_thread(heartbeat.join)
+    assert lost.lease_token == "1"
+    assert not held.has(lost)
+
+
 async def test_a_heartbeat_that_fails_is_repeated_soon(stub: InternalApiStub) -> None:
     stub.fail_next("/commands/heartbeat", internal_api_stub.Fault(status=503))
     async with workers.running(stub, beat=100.0):
         await eventually(lambda: _some(len(stub.bodies("/commands/heartbeat")) == 2))
+
+
+async def test_failures_in_a_row_are_counted_each_and_told_once(stub: InternalApiStub) -> None:
+    before = metrics.heartbeat_failures._value.get()
+    for _ in range(5):
+        stub.fail_next("/commands/heartbeat", internal_api_stub.Fault(status=503))
+    with capture_logs() as logs:
+        async with workers.running(stub, beat=0.01):
+            await eventually(lambda: _some(len(stub.beats) > 1))
+    told = [(log["event"], log["failures"]) for log in logs if "failures" in log]
+    assert told == [("worker.heartbeat_failed", 1), ("worker.heartbeat_answered", 5)]
+    assert metrics.heartbeat_failures._value.get() == before + 5
 
 
 def _some(value: object) -> None:

@@ -66,7 +66,7 @@ SHOP = """
         return math.nan, {1, 2}
 
     def huge():
-        return "x" * 2_000_000
+        return "x" * 17_000_000
 
     class Prices:
         @staticmethod
@@ -151,7 +151,7 @@ async def test_an_exception_is_an_error_with_the_users_frames_only(pool: PythonP
         ("shop:crash", "python_crashed", "ended with status 9"),
         ("broken:f", "python_error", "no_such_dependency"),
         ("shop:odd", "validation", "not JSON"),
-        ("shop:huge", "output_too_large", "2000002 bytes"),
+        ("shop:huge", "output_too_large", "17000002 bytes"),
     ],
 )
 async def test_user_code_that_goes_wrong_has_its_code(

@@ -58,7 +58,7 @@ async def test_a_heartbeat_extends_the_lease_and_a_long_attempt_records_its_clai
     (execution_id,) = await started(engine)
     (command,) = await engine.claim()
     lease = Lease(command.command_id, command.lease_token)
-    assert (await beat(engine, lease)).extended == [command.command_id]
+    assert (await beat(engine, lease)).extended == [lease]
     assert "command.claimed" not in await engine.types(execution_id)
     await engine.connection.execute(BACKDATE)
     for _ in range(2):
@@ -78,7 +78,7 @@ async def test_a_claim_that_could_not_be_recorded_is_recorded_by_the_next_beat(e
 
     async with appending(refuse, engine.committed.append) as broken:
         without_log = Engine(engine.connection, broken, [])
-        assert (await beat(without_log, lease)).extended == [command.command_id]
+        assert (await beat(without_log, lease)).extended == [lease]
     assert "command.claimed" not in await engine.types(execution_id)
     assert (await beat(engine, lease)).claims.keys() == {lease}
     assert (await engine.types(execution_id)).count("command.claimed") == 1
@@ -90,9 +90,20 @@ async def test_a_heartbeat_says_what_was_cancelled_and_what_is_lost(engine: Engi
     one, two = await engine.claim()
     cancelled, other = (one, two) if one.execution_id == first else (two, one)
     await cancel(engine.appender, first)
-    leases = [Lease(cancelled.command_id, cancelled.lease_token), Lease(other.command_id, 1)]
-    found = await beat(engine, *leases)
-    assert (found.extended, found.cancelled, found.lost) == ([], [cancelled.command_id], [other.command_id])
+    closed, stolen = Lease(cancelled.command_id, cancelled.lease_token), Lease(other.command_id, 1)
+    found = await beat(engine, closed, stolen)
+    assert (found.extended, found.cancelled, found.lost) == ([], [closed], [stolen])
+
+
+async def test_two_leases_of_one_command_in_one_beat_are_told_apart(engine: Engine) -> None:
+    await started(engine)
+    (command,) = await engine.claim()
+    old = Lease(command.command_id, command.lease_token)
+    await commands.release(engine.connection, [old])
+    (again,) = await engine.claim()
+    new = Lease(again.command_id, again.lease_token)
+    found = await beat(engine, old, new)
+    assert (found.extended, found.cancelled, found.lost) == ([new], [], [old])
 
 
 async def test_a_released_command_is_claimable_again_and_its_old_lease_is_void(engine: Engine) -> None:

@@ -45,6 +45,19 @@ async def test_an_expired_lease_is_claimable_in_the_same_query(connection: Conne
     assert again.lease_token != first.lease_token
 
 
+async def test_no_message_overtakes_one_whose_lease_ran_out(connection: Connection) -> None:
+    first, second, other = await put(connection, (21, 1, 1), (21, 2, 2), (5, 1, 1))
+    assert [each.outbox_id for each in await outbox.claim(connection, limit=10)] == [first, other]
+    await connection.execute(f"{EXPIRE} where lease_token is not null")
+    await connection.execute(
+        "update playlog.outbox set leased_until = leased_until - interval '1 s' where outbox_id = $1", other
+    )
+    claimed = [[each.outbox_id for each in await outbox.claim(connection, limit=1)] for _ in range(3)]
+    assert claimed == [[other], [first], []]
+    await outbox.mark_published(connection, [first])
+    assert [each.outbox_id for each in await outbox.claim(connection, limit=10)] == [second]
+
+
 async def test_a_parked_message_blocks_the_later_ones_of_its_execution(connection: Connection) -> None:
     ids = await put(connection, (5, 1, 1), (5, 2, 2), (21, 1, 1))
     await outbox.mark_failed(connection, ids[0], "no", attempts=3)

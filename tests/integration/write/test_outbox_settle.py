@@ -133,7 +133,7 @@ async def test_dead_messages_come_in_pages_and_are_redriven(connection: Connecti
     rest, end = await outbox.dead(connection, cursor, limit=3)
     assert [each.outbox_id for each in first + rest] == sorted(ids[:5], reverse=True)
     assert end is None
-    assert await outbox.redrive(connection, [ids[0], 10**9]) == 1
-    assert await outbox.redrive(connection) == 4
+    assert await outbox.redrive(connection, [ids[0], 10**9], actor="me") == 1
+    assert await outbox.redrive(connection, actor="me") == 4
     claimed = await outbox.claim(connection, 10)
     assert [(each.outbox_id, each.attempts) for each in claimed] == [(each, 1) for each in ids[:5]]

@@ -75,6 +75,42 @@ async def test_another_result_for_a_settled_command_is_recorded_as_late_once(eng
     assert (await engine.state(execution_id)).status == "completed"
 
 
+async def test_a_third_result_under_the_same_lease_is_a_conflict_and_never_silently_dropped(
+    engine: Engine,
+) -> None:
+    await engine.register(ONE)
+    execution_id = await engine.start("t/one")
+    (command,) = await engine.claim()
+    answers = [await engine.complete(command, output) for output in (1, 2, 3, 2, 1)]
+    assert [answer.verdicts[0].verdict for answer in answers] == [
+        Verdict.RECORDED,
+        Verdict.LATE,
+        Verdict.REJECTED,
+        Verdict.DUPLICATE,
+        Verdict.DUPLICATE,
+    ]
+    assert answers[2].verdicts[0].code == "conflict"
+    late = [event.payload for event in await engine.log(execution_id) if event.event_type == "command.late"]
+    told = {"event_type": "command.completed", "result": {"status": "COMPLETED", "data": 2}}
+    assert late == [told]
+
+
+async def test_results_of_one_command_in_one_batch_are_judged_as_if_they_came_one_by_one(
+    engine: Engine,
+) -> None:
+    await engine.register(ONE)
+    await engine.start("t/one")
+    (command,) = await engine.claim()
+    answer = await engine.settle(*(result_of(command, output) for output in (1, 2, 3, 2, 1)))
+    assert [(each.verdict.value, each.code) for each in answer.verdicts] == [
+        ("recorded", ""),
+        ("late", ""),
+        ("rejected", "conflict"),
+        ("duplicate", ""),
+        ("duplicate", ""),
+    ]
+
+
 async def test_a_token_that_never_belonged_to_the_command_is_a_stale_lease(engine: Engine) -> None:
     await engine.register(ONE)
     await engine.start("t/one")

@@ -43,6 +43,7 @@ publisher        yes no  yes yes yes no  no  no  yes
 projector        yes no  no  yes yes no  no  no  yes
 worker           yes yes no  no  yes no  no  yes no
 playlog          yes yes no  no  yes no  no  yes no
+standalone       no  no  no  no  yes no  no  no  no
 """
 CELLS = [
     (importer, column, cell == "yes")
@@ -61,6 +62,12 @@ BEYOND_THE_TABLE = [
     ("engine.runtime", "internal_api", False),
     ("publisher", "projector", False),
     ("playlog", "worker", False),
+    ("standalone", "worker", True),
+    ("standalone", "publisher", True),
+    ("standalone", "playlog", False),
+    ("playlog", "standalone", False),
+    ("publisher", "standalone", False),
+    ("engine.runtime", "standalone", False),
     ("sql", "engine.errors", False),
     ("sql", "pydantic", False),
     ("sql", "asyncpg", True),
@@ -81,16 +88,17 @@ PROOFS = {
     "projector-never-writes": ("projector", "engine.write"),
     "clients": ("playlog", "engine.read"),
     "clients-drivers": ("worker", "nats"),
+    "standalone": ("standalone", "engine.write"),
 }
 
 
 def skeleton() -> ImportGraph:
     """The packages without one import, each with one module of its own."""
     graph = ImportGraph()
-    roots = ["engine", "sql", *PROCESSES]
+    roots = ["engine", "sql", *PROCESSES, "standalone"]
     for package in [*roots, *ENGINE, "engine.errors", *INSIDE]:
         graph.add_module(package)
-    for package in [*ENGINE, "sql", *PROCESSES]:
+    for package in [*ENGINE, "sql", *PROCESSES, "standalone"]:
         graph.add_module(f"{package}.module")
     for package in [*EXTERNAL, "pydantic"]:
         graph.add_module(package, is_squashed=True)

@@ -64,6 +64,7 @@ def actions(play: Play) -> list[Action]:
         possible += [
             partial(Play.complete, step=name, output={"x": 1}),
             partial(Play.complete, step=name),
+            partial(Play.complete_large, step=name, value={"x": 1}),
             partial(Play.fail, step=name),
             partial(Play.lose, step=name),
         ]

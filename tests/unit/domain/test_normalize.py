@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 
 from engine.domain.ids import settled_event_id
 from engine.domain.json_values import VALUE_BYTES, VALUE_DEPTH, Unstorable, check_value
@@ -258,6 +260,24 @@ def test_a_value_that_cannot_be_stored_has_a_code(code: str, value: object) -> N
 )
 def test_a_value_at_the_limits_is_storable(value: object) -> None:
     check_value(value)
+
+
+@for_all(
+    st.lists(st.text('\\"[]{}\u00fca'), max_size=20),
+    st.sampled_from([0, 1, VALUE_DEPTH - 1, VALUE_DEPTH, VALUE_DEPTH + 1]),
+)
+def test_the_depth_is_that_of_the_value_whatever_its_texts_hold(texts: list[str], levels: int) -> None:
+    value = [*texts, *[[]] * VALUE_DEPTH, deep(levels - 1), {text: text for text in texts}]
+    if levels <= VALUE_DEPTH:
+        check_value(value)
+    else:
+        assert code_of_value(value) == "too_deep"
+
+
+def code_of_value(value: object) -> str:
+    with pytest.raises(Unstorable) as refused:
+        check_value(value)
+    return refused.value.code
 
 
 @pytest.mark.parametrize(

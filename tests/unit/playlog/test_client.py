@@ -136,3 +136,12 @@ async def test_all_pages_of_events_are_read() -> None:
     async with api(answer) as client:
         assert [event["version"] for event in await client.events("1")] == [1, 2, 3]
         assert [event["version"] for event in await client.events("1", limit=2)] == [1, 2]
+
+
+async def test_a_large_value_is_asked_for_where_its_address_says() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"asked": request.path})
+
+    async with api(handler) as client:
+        found = await client.payload("payload:17/" + "ab" * 32)
+    assert found == {"asked": "/api/v1/executions/17/payloads/" + "ab" * 32}

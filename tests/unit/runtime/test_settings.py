@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from engine.errors import Misconfigured
 from engine.runtime import settings_loading
-from engine.runtime.settings import InternalApiProcess, PublisherProcess, WorkerProcess
+from engine.runtime.settings import InternalApiProcess, PublisherProcess, StandaloneProcess, WorkerProcess
 from engine.runtime.settings_loading import load
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +55,21 @@ def test_all_faults_are_told_at_once_without_values(monkeypatch: pytest.MonkeyPa
         "  PLAYLOG_NATS_URL: each URL must start with nats:// or tls://",
         "  PLAYLOG_COMMAND_TIMEOUT: input should be a valid number, unable to parse string as a number",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "words"),
+    [
+        (PublisherProcess, "memory", r"memory works only in `playlog dev`, .*; name a NATS server"),
+        (StandaloneProcess, "nats://h", "must be memory"),
+    ],
+)
+def test_only_the_process_that_plays_every_role_does_without_nats(
+    monkeypatch: pytest.MonkeyPatch, kind: type[PublisherProcess], url: str, words: str
+) -> None:
+    monkeypatch.setenv("PLAYLOG_NATS_URL", url)
+    with pytest.raises(Misconfigured, match=f"PLAYLOG_NATS_URL: {words}"):
+        load(kind)
 
 
 def test_an_unknown_name_in_the_env_file_is_a_fault(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
-from worker.commands import OUTPUT_LIMIT, Command, Held, completed, failed, read_command
+from worker.commands import Command, Held, failed, read_command
 
 ROW: dict[str, object] = {
     "command_id": "5",
@@ -29,20 +29,18 @@ def test_the_limit_is_the_given_seconds_else_the_time_to_the_deadline_else_an_ho
 
 @pytest.mark.parametrize(
     "change",
-    [{"command_id": None}, {"lease_token": 1.5}, {"tool": None}, {"attempt": "x"}, {"deadline": "soon"}],
+    [
+        {"command_id": None},
+        {"lease_token": 1.5},
+        {"tool": None},
+        {"attempt": "x"},
+        {"deadline": "soon"},
+        {"handles": [1]},
+    ],
 )
 def test_a_malformed_row_is_refused(change: dict[str, object]) -> None:
     with pytest.raises((TypeError, ValueError)):
         _command(**change)
-
-
-def test_an_output_at_the_limit_completes_and_one_byte_more_fails() -> None:
-    fits = completed(_command(), "x" * (OUTPUT_LIMIT - 2), "now")
-    assert fits.body["status"] == "completed"
-    body = orjson.loads(orjson.dumps(completed(_command(), "x" * (OUTPUT_LIMIT - 1), "now").body))
-    assert body["status"] == "failed"
-    assert body["error"]["code"] == "output_too_large"
-    assert str(OUTPUT_LIMIT + 1) in body["error"]["message"]
 
 
 def test_an_error_that_is_not_json_keeps_its_code_and_message() -> None:

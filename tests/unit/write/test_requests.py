@@ -6,7 +6,7 @@ import asyncio
 
 from engine.domain.events import NewEvent
 from engine.write.requests import Request
-from engine.write.writer import GROUP_BYTES, GROUP_EVENTS, GROUP_REQUESTS, Group, Ticket
+from engine.write.tickets import GROUP_BYTES, GROUP_EVENTS, GROUP_REQUESTS, Group, Ticket
 
 
 def ticket(payload: object = None, events: int = 1) -> Ticket:

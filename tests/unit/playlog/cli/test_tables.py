@@ -3,10 +3,11 @@ from __future__ import annotations
 import io
 
 import pytest
+from pydantic import JsonValue
 from rich.console import Console
 
 from playlog.answers import Step
-from playlog.cli.tables import duration, seconds_text, steps_view
+from playlog.cli.tables import bytes_text, duration, seconds_text, steps_view, value_view
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,21 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
     console.print(steps_view([step]))
     assert isinstance(console.file, io.StringIO)
     assert "[red]x[/red]" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(("size", "text"), [(900, "900 bytes"), (307_200, "300 KiB"), (5_242_882, "5.0 MiB")])
+def test_a_large_value_is_named_by_its_size_and_the_command_that_shows_it(size: int, text: str) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    uri = "payload:17/" + "ab" * 32
+    console.print(value_view("output", {"reference": {"kind": "ref", "uri": uri, "bytes": size}}))
+    assert isinstance(console.file, io.StringIO)
+    assert f"{text}, shown by: playlog payload {uri}" in console.file.getvalue()
+    assert bytes_text(size) == text
+
+
+@pytest.mark.parametrize("reference", [None, 7, {"uri": 1, "bytes": 1}, {"uri": "s3://x"}])
+def test_other_references_are_shown_as_they_are(reference: JsonValue) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(value_view("output", {"reference": reference}))
+    assert isinstance(console.file, io.StringIO)
+    assert "playlog payload" not in console.file.getvalue()

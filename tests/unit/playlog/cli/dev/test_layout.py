@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from engine.runtime import settings_loading
+from engine.runtime.settings import MEMORY
 from playlog.cli.dev.command import without_password
 from playlog.cli.dev.layout import PACKAGES, DevSettings, Layout, Wanted, lay_out
 from playlog.cli.dev.ports import Ports
@@ -31,6 +32,28 @@ def test_nobody_is_told_an_address_or_a_secret_that_it_does_not_need() -> None:
     databases = {name for name, told in plans.items() if told["PLAYLOG_DATABASE_URL"]}
     assert databases == set(PACKAGES) - {"worker"}
     assert plans["worker"]["PLAYLOG_NATS_URL"] == ""
+
+
+def test_without_nats_one_process_is_told_everything() -> None:
+    layout = laid_out(settings=DevSettings(nats_url=MEMORY))
+    (plan,) = layout.plans("postgresql://x", MEMORY)
+    assert (plan.name, plan.package) == ("standalone", "standalone")
+    wanted = {
+        "PLAYLOG_DATABASE_URL": "postgresql://x",
+        "PLAYLOG_NATS_URL": MEMORY,
+        "PLAYLOG_INTERNAL_API_TOKEN": layout.token,
+        "PLAYLOG_INTERNAL_API_URL": layout.internal_url,
+        "PLAYLOG_INTERNAL_API_PORT": str(layout.internal_port),
+        "PLAYLOG_PUBLIC_API_PORT": str(layout.public_port),
+    }
+    assert {name: plan.environment[name] for name in wanted} == wanted
+
+
+def test_an_empty_address_of_nats_is_none_and_not_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYLOG_NATS_URL", "")
+    assert DevSettings().nats_url is None
+    with pytest.raises(ValidationError, match="nats:// or tls://"):
+        DevSettings(nats_url="memory,nats://x")
 
 
 def test_every_process_has_a_health_port_of_its_own_on_the_loopback_interface() -> None:

@@ -1,0 +1,151 @@
+"""Wakes and messages inside one process, without a broker: what publisher and projector need of NATS.
+
+Nothing is kept here. A message counts as published when its consumer has acknowledged it, which the projector
+does after its COMMIT; so the outbox row, deleted after that, is what survives a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from engine import errors
+from engine.runtime.announcer import EVERYONE
+from engine.runtime.atomic_batch import MOST_BYTES, PublishAck
+from engine.runtime.loop import wait_any
+from engine.runtime.stream import StreamState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from engine.runtime.atomic_batch import OutgoingMessage
+    from engine.runtime.bus import Delivered, OnWake
+
+CREATED = "memory"
+"""What shards remember as their stream: the same at every start, and no stream of NATS."""
+PUBLISH_SECONDS = 5.0
+
+
+class MemoryBus:
+    """Wakes those who listen in this process, in the next turn of the event loop."""
+
+    is_connected = True
+    epoch = 1
+
+    def __init__(self) -> None:
+        self._listeners: defaultdict[str, list[OnWake]] = defaultdict(list)
+
+    def announce(self, topic: str, body: bytes) -> None:
+        """Wake whoever listens to the topic; what a listener raises does not reach the caller."""
+        for on_wake in self._listeners[topic]:
+            asyncio.get_running_loop().call_soon(on_wake, body)
+
+    async def listen(self, topic: str, on_wake: OnWake) -> None:
+        """Call `on_wake` with the body of each wake of the topic, and now with `EVERYONE`."""
+        self._listeners[topic].append(on_wake)
+        on_wake(EVERYONE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemoryMessage:
+    """A message under way; `acknowledged` is cancelled when its publisher waits no longer."""
+
+    subject: str
+    data: bytes
+    reply: str
+    acknowledged: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class MemoryStream:
+    """Hands messages from publishers to one consumer, and is that `Consumer` too.
+
+    Sequences begin with the microseconds of the clock, so that they grow over restarts: a publisher then
+    sees the stream that it knows, without a loss.
+    """
+
+    def __init__(self, *, publish_seconds: float = PUBLISH_SECONDS) -> None:
+        self._publish_seconds = publish_seconds
+        self._last_seq = time.time_ns() // 1000
+        self._waiting: deque[MemoryMessage] = deque()
+        self._taken: dict[str, MemoryMessage] = {}
+        self._news = asyncio.Event()
+
+    async def ensure(self) -> None:
+        """Do nothing: it is there."""
+
+    async def state(self) -> StreamState:
+        """Return the last sequence given and how many messages wait."""
+        return StreamState(
+            created=CREATED,
+            last_seq=self._last_seq,
+            messages=len(self._waiting),
+            allow_atomic=True,
+            max_payload=MOST_BYTES,
+            server_version=CREATED,
+        )
+
+    async def publish_one(self, message: OutgoingMessage) -> PublishAck:
+        """Publish one message; see `publish_atomic`."""
+        return PublishAck(seq=await self.publish_atomic([message]), duplicate=False)
+
+    async def publish_atomic(self, messages: Sequence[OutgoingMessage]) -> int:
+        """Hand over messages and return the sequence of the last once all are acknowledged.
+
+        Raises:
+            UnknownOutcome: not all were after 5 s; the others are forgotten, so publish all again.
+        """
+        published = [self._numbered(message) for message in messages]
+        self._waiting.extend(published)
+        self._news.set()
+        try:
+            answers = [message.acknowledged for message in published]
+            _, missing = await asyncio.wait(answers, timeout=self._publish_seconds)
+        finally:
+            self._forget(published)
+        if missing:
+            raise errors.UnknownOutcome(
+                "the projector has not acknowledged", code="broker_not_accepting", retry_after=1
+            )
+        return int(published[-1].reply)
+
+    async def fetch(self, batch: int, wait_seconds: float) -> list[MemoryMessage]:
+        """Return up to `batch` messages as soon as there is one, or none after `wait_seconds`, in order."""
+        if not self._waiting:
+            self._news.clear()
+            await wait_any(wait_seconds, self._news)
+        taken = [self._waiting.popleft() for _ in range(min(batch, len(self._waiting)))]
+        self._taken |= {message.reply: message for message in taken}
+        return taken
+
+    def acknowledge(self, messages: Iterable[Delivered]) -> None:
+        """Tell those who published messages that they are safe."""
+        for message in self._give_up(messages):
+            message.acknowledged.set_result(None)
+
+    def hand_back(self, messages: Iterable[Delivered]) -> None:
+        """Have fetched messages come again in their order, before all that wait."""
+        self._waiting.extendleft(reversed(self._give_up(messages)))
+        self._news.set()
+
+    async def close(self) -> None:
+        """Do nothing: what was not fetched still waits."""
+
+    def _numbered(self, message: OutgoingMessage) -> MemoryMessage:
+        self._last_seq += 1
+        return MemoryMessage(message.subject, message.payload, str(self._last_seq))
+
+    def _give_up(self, messages: Iterable[Delivered]) -> list[MemoryMessage]:
+        """Forget that messages are taken; returns those that somebody still waits for."""
+        known = [self._taken.pop(message.reply) for message in messages]
+        return [message for message in known if not message.acknowledged.done()]
+
+    def _forget(self, published: Iterable[MemoryMessage]) -> None:
+        """Drop those of a publisher who has gone away; what is acknowledged stays so."""
+        abandoned = [message for message in published if message.acknowledged.cancel()]
+        if abandoned:
+            self._waiting = deque(message for message in self._waiting if not message.acknowledged.done())

@@ -1,0 +1,1 @@
+"""Every role in one process, with memory where NATS would be."""

@@ -1,0 +1,71 @@
+"""Large values on their way: outputs are stored before they settle, inputs fetched before they are used."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import orjson
+
+from engine.domain.handles import MOST_BYTES, PayloadKey, parse_uri, reference_at, replaced
+from engine.errors import Invalid, TooLarge
+from worker.commands import INLINE_BYTES, Command, Result, completed, referring
+from worker.tools.contract import ToolFailed
+
+if TYPE_CHECKING:
+    from worker.api_client import InternalApi
+
+
+class Payloads:
+    """Moves large values between tools and the internal API; it waits while the API is away."""
+
+    def __init__(self, api: InternalApi) -> None:
+        self._api = api
+
+    async def result(self, command: Command, output: object, started_at: str) -> Result:
+        """Return the result for what a tool returned; above 64 KiB it is stored and referred to.
+
+        Raises `ToolFailed`: `validation` for what is not JSON, `output_too_large` above 16 MiB.
+        """
+        try:
+            data = b"null" if output is None else orjson.dumps(output)
+        except TypeError as error:
+            raise ToolFailed("validation", f"not JSON: {error}") from None
+        if len(data) <= INLINE_BYTES:
+            return completed(command, data, started_at)
+        if len(data) > MOST_BYTES:
+            raise ToolFailed("output_too_large", f"the output is {len(data)} bytes, {MOST_BYTES} are allowed")
+        key = PayloadKey(int(command.execution_id), sha256(data).digest())
+        try:
+            await self._api.store_payload(key, data)
+        except TooLarge as refusal:
+            raise ToolFailed("output_too_large", refusal.detail) from None
+        except Invalid as refusal:
+            raise ToolFailed(refusal.code, refusal.detail) from None
+        return referring(command, key.uri, started_at)
+
+    async def input(self, command: Command) -> object:
+        """Return the command's input with its payloads in place; raises `ToolFailed` when one is gone."""
+        value, fetched = command.input, dict[str, object]()
+        for place in command.handles:
+            uri = reference_at(value, place)["uri"]
+            if uri not in fetched:
+                fetched[uri] = await self._fetch(uri)
+            value = replaced(value, place, fetched[uri])
+        return value
+
+    async def _fetch(self, uri: str) -> object:
+        key = parse_uri(uri)
+        if key is None:
+            raise ToolFailed("unknown_payload", f"{uri} is no address of a payload")
+        try:
+            data = await self._api.fetch_payload(key)
+        except Invalid as refusal:
+            raise ToolFailed(refusal.code, refusal.detail) from None
+        if sha256(data).digest() != key.sha256:
+            raise ToolFailed("bad_payload", f"{uri} has another hash")
+        try:
+            content: object = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise ToolFailed("validation", f"{uri} is no JSON") from None
+        return content
