@@ -48,7 +48,7 @@ async def installed(nats_url: str | None = None) -> AsyncIterator[Installation]:
     With `nats_url` that broker is used instead of an own one.
     """
     processes: dict[str, Supervised] = {}
-    with _temporary_home() as home:
+    with temporary_home() as home:
         wanted = Wanted(
             home=home,
             tasks_path=Path.cwd(),
@@ -67,7 +67,7 @@ async def installed(nats_url: str | None = None) -> AsyncIterator[Installation]:
 
 
 @contextlib.contextmanager
-def _temporary_home() -> Iterator[Path]:
+def temporary_home() -> Iterator[Path]:
     """A folder that the account of the servers can reach, also when root runs the benchmark."""
     with tempfile.TemporaryDirectory(prefix="playlog-bench-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from engine.domain.ids import SHARDS
-from engine.domain.messages import Span, headers
+from engine.domain.messages import Span, header_lines
 from engine.errors import PlaylogError, UnknownOutcome
 from engine.runtime import database, metrics
 from engine.runtime.atomic_batch import MOST_BYTES, MOST_MESSAGES, OutgoingMessage
@@ -172,7 +172,7 @@ def _parcels(waiting: Sequence[Waiting], owned: Sequence[Shard]) -> list[Parcel]
             OutgoingMessage(
                 subject=each.subject,
                 payload=each.payload.encode(),
-                headers=headers(
+                header_lines=header_lines(
                     Span(each.execution_id, each.first_version, each.last_version),
                     generations[each.shard],
                     each.created_at,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
@@ -15,8 +15,7 @@ SQL = queries.load("outbox")
 _SHARE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A message to be published; `payload` is JSON, `attempts` counts the failures and leases so far."""
 
     outbox_id: int
@@ -41,7 +40,7 @@ async def due(
     """
     most = -(-limit * _SHARE // len(shards))
     rows = await connection.fetch(SQL.due, shards, limit, most, max_bytes)
-    return [Waiting(*row) for row in rows]
+    return [Waiting._make(row) for row in rows]
 
 
 async def delete_published(connection: asyncpg.Connection, outbox_ids: Sequence[int]) -> None:
