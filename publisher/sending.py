@@ -98,7 +98,7 @@ class Sender:
             if not self.allow_atomic or len(indices) <= 1:
                 await sending.singly(indices)
             elif (refused := await sending.together(indices)) is not None:
-                if refused.err_code in {0, NOT_ENABLED, ID_NOT_TAKEN}:
+                if isinstance(refused, BatchRefused) and refused.err_code in {0, NOT_ENABLED, ID_NOT_TAKEN}:
                     self.allow_atomic = False
                 await sending.singly(indices)
         return sending.finish()
@@ -145,14 +145,16 @@ class _Sending:
         """Whether nothing more may be sent."""
         return self.sent.stopped is not None or time.monotonic() > self._deadline
 
-    async def together(self, indices: Sequence[int]) -> BatchRefused | None:
-        """Send one atomic batch; returns the refusal after which it should be sent singly."""
+    async def together(self, indices: Sequence[int]) -> errors.PlaylogError | None:
+        """Send one atomic batch; returns the error after which it should be sent singly: nothing is stored."""
         try:
             last_seq = await self._stream.publish_atomic([self._parcels[index].message for index in indices])
         except BatchRefused as refused:
             if refused.err_code not in OUT_OF_ROOM:
                 return refused
             self.sent.stopped = not_accepting(refused)
+        except (errors.Invalid, errors.TooLarge) as error:
+            return error
         except (errors.Unavailable, errors.UnknownOutcome) as error:
             self.sent.stopped = error
         else:

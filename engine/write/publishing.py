@@ -12,8 +12,6 @@ from sql import queries
 
 SQL = queries.load("outbox")
 
-_SHARE = 2
-
 
 class Waiting(NamedTuple):
     """A message to be published; `payload` is JSON, `attempts` counts the failures and leases so far."""
@@ -35,10 +33,10 @@ async def due(
 ) -> list[Waiting]:
     """Due messages of owned shards in outbox order, at most `limit` and `max_bytes`, but at least one.
 
-    Of one shard at most twice its share is taken. After a message that is leased or parked no later
+    Of one shard at most its share is taken. After a message that is leased or parked no later
     one of its execution is returned.
     """
-    most = -(-limit * _SHARE // len(shards))
+    most = -(-limit // len(shards))
     rows = await connection.fetch(SQL.due, shards, limit, most, max_bytes)
     return [Waiting._make(row) for row in rows]
 
