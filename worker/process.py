@@ -19,4 +19,4 @@ async def run(context: ProcessContext[WorkerProcess]) -> None:
     """Run the worker of one process."""
     environment.hide_secret(TOKEN_NAME)
     environment.refuse_inspection()
-    await work(context.settings, context.stop, context.health)
+    await context.run_roles([], others=[work(context.settings, context.stop, context.health)])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from engine import errors
+from engine.domain.messages import headers
 from engine.runtime import metrics
 from engine.runtime.broker import Refused, ask
 
@@ -48,7 +49,7 @@ class OutgoingMessage(NamedTuple):
     @property
     def headers(self) -> dict[str, str]:
         """The headers by name."""
-        return dict(line.split(": ", 1) for line in self.header_lines.decode().splitlines())
+        return headers(self.header_lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
