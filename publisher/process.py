@@ -16,7 +16,7 @@ from engine.runtime.stream import EventStream
 from engine.write.after_commit import OUTBOX_TOPIC
 from publisher.role import Publisher
 
-HELPER_SECONDS = 20.0
+HELPER_SECONDS = 60.0
 
 _CHECKING_CONNECTIONS = 2
 

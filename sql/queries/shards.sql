@@ -36,7 +36,7 @@ select from playlog.shard order by shard for update
 
 -- name: standing
 -- What all shards together know of the stream, and which PostgreSQL this is.
-select max(s.last_seq) as last_seq, max(s.stream_created) as stream_created, max(s.server) as server,
+select max(s.last_seq) as last_seq, max(s.published_at) as published_at, max(s.stream_created) as stream_created, max(s.server) as server,
     max(s.generation) as generation, count(s.refill_after) as refilling,
     c.system_identifier::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) as this_server
 from playlog.shard s
@@ -52,7 +52,7 @@ where stream_created is null or server is null
 -- name: start_refills
 -- A new generation of message ids; every shard is refilled, from its checkpoint where the stream still has it.
 update playlog.shard
-set generation = generation + 1, stream_created = $1, last_seq = $2, server = $3, refill_after = 0,
+set generation = generation + 1, stream_created = $1, last_seq = $2, server = $3, refill_after = 0, published_at = null,
     refill_from = least(
         refill_from,
         case
