@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import statistics
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import asyncpg
@@ -37,6 +36,7 @@ FIRST_ID = 1_000_001
 GROUP = 250
 PAYLOAD = {"note": "x" * 120, "customer": "c-1042", "amount": 1250}
 MEANWHILE = 0.01
+PATIENCE_SECONDS = 300.0
 HEADS = """
 insert into playlog.execution (execution_id, version, recorded_at, status)
 select id, 0, clock_timestamp(), 'running' from unnest($1::bigint[]) as id
@@ -44,6 +44,8 @@ select id, 0, clock_timestamp(), 'running' from unnest($1::bigint[]) as id
 NOTHING_KNOWN = """
 update playlog.shard set stream_created = null, last_seq = 0, safe_seq = 0, safe_at = null, server = null
 """
+EMPTY = "select not exists (select from playlog.outbox)"
+REFILLED = "select min(generation) > {} and count(refill_after) = 0 from playlog.shard"
 MANY = """
 insert into playlog.outbox (shard, execution_id, first_version, last_version, event_id, subject, payload)
 select n & 15, n, 1, 1, n, 'playlog.events.' || (n & 15) || '.' || n, repeat('x', 400)
@@ -72,11 +74,12 @@ class Bench:
 async def run(*, quick: bool) -> None:
     """Print events a second of the publisher and of the bare loop, and the cost of a claim."""
     events, rounds = (20_000, 3) if quick else (100_000, 5)
-    logs.configure("bench", level="error")
+    logs.configure("bench", level="critical")
     async with _servers() as bench:
         for kind, size in KINDS.items():
             await _append(bench.database, events, size)
             await _drains(bench, kind, events, rounds)
+        await _refills(bench, len(KINDS) * events, rounds)
         await _claims(bench, 100_000 if quick else 1_000_000)
 
 
@@ -98,7 +101,9 @@ async def _servers() -> AsyncIterator[Bench]:
 
 async def _append(connection: asyncpg.Connection, events: int, size: int) -> None:
     """Append so many events for as many executions as there are, `size` at a time, and keep the messages."""
-    newest = await connection.fetchval("select coalesce(max(execution_id), $1) from playlog.execution", FIRST_ID)
+    newest = await connection.fetchval(
+        "select coalesce(max(execution_id), $1) from playlog.execution", FIRST_ID
+    )
     ids = [newest + number for number in range(1, EXECUTIONS + 1)]
     await connection.execute("truncate playlog.outbox")
     await connection.execute(HEADS, ids)
@@ -133,7 +138,9 @@ async def _drains(bench: Bench, kind: str, events: int, rounds: int) -> None:
         cpu.append(cpu_seconds / events * 1e6)
     show(f"drain.{kind}.bare", bare, "events/s")
     show(f"drain.{kind}", drained, "events/s", ratio_to=statistics.median(bare))
-    show(f"drain.{kind}.paired", [ours / theirs for ours, theirs in zip(drained, bare, strict=True)], "of bare")
+    show(
+        f"drain.{kind}.paired", [ours / theirs for ours, theirs in zip(drained, bare, strict=True)], "of bare"
+    )
     show(f"drain.{kind}.cpu", cpu, "us/event")
 
 
@@ -184,22 +191,40 @@ async def _drain(bench: Bench, events: int) -> tuple[float, float]:
         )
         await bench.database.execute("analyze playlog.outbox")
         began, cpu_began = time.perf_counter(), time.process_time()
-        await _until_empty(roles, bench.database)
+        await _run_until(roles, bench.database, EMPTY)
         taken = time.perf_counter() - began, time.process_time() - cpu_began
     await _check(bench, events)
     return taken
 
 
-async def _until_empty(roles: Publishers, database: asyncpg.Connection) -> None:
+async def _run_until(roles: Publishers, database: asyncpg.Connection, done: str) -> None:
     stop = asyncio.Event()
     roles.wake.set()
     running = [
         asyncio.create_task(run_role(role, stop=stop, wake=roles.wakes[role.name])) for role in roles.roles
     ]
-    while await database.fetchval("select exists (select from playlog.outbox)"):
+    began = time.perf_counter()
+    while not await database.fetchval(done):
+        if time.perf_counter() - began > PATIENCE_SECONDS:
+            raise TimeoutError("the publishers do not get done")
         await asyncio.sleep(MEANWHILE)
     stop.set()
     await asyncio.gather(*running)
+
+
+async def _refills(bench: Bench, events: int, rounds: int) -> None:
+    """Events a second from the deletion of the stream until it holds the whole log again."""
+    rates = []
+    for _ in range(rounds):
+        await bench.stream.api(f"STREAM.DELETE.{bench.stream.name}")
+        began = time.perf_counter()
+        before = await bench.database.fetchval("select max(generation) from playlog.shard")
+        async with publishers(bench.settings, bench.broker) as roles:
+            roles.wakes[roles.roles[1].name].set()
+            await _run_until(roles, bench.database, REFILLED.format(before))
+        rates.append(events / (time.perf_counter() - began))
+        await _check(bench, events)
+    show(f"refill.{events}", rates, "events/s")
 
 
 async def _check(bench: Bench, events: int) -> None:

@@ -66,7 +66,7 @@ UNITS = {
 
 async def run(*, quick: bool) -> None:
     """Print what a stream of 1,000,000 executions (quick: 50,000) with one message each costs, both ways."""
-    logs.configure("bench", level="error")
+    logs.configure("bench", level="critical")
     executions = 50_000 if quick else 1_000_000
     found = {kind: await _measure(subject, executions) for kind, subject in KINDS.items()}
     for name, unit in UNITS.items():
@@ -138,9 +138,7 @@ def _message(subject: Callable[[int], str], execution_id: int) -> OutgoingMessag
     )
 
 
-async def _read(
-    broker: Broker, stream: EventStream, subject: Callable[[int], str], figures: Figures
-) -> None:
+async def _read(broker: Broker, stream: EventStream, subject: Callable[[int], str], figures: Figures) -> None:
     """Make a consumer of everything and read with it; make one of a single subject."""
     consumer = PullConsumer(broker, stream, "all")
     began = time.perf_counter()
@@ -163,9 +161,7 @@ async def _read(
         raise AssertionError("the consumers find nothing")
 
 
-async def _restart(
-    server: EmbeddedNats, settings: BrokerSettings, executions: int, figures: Figures
-) -> None:
+async def _restart(server: EmbeddedNats, settings: BrokerSettings, executions: int, figures: Figures) -> None:
     """Stop the server in order and start it again."""
     await server.stop()
     figures.restart = await _started(server, settings, executions)
@@ -177,12 +173,16 @@ async def _rebuild(
 ) -> None:
     """Kill the server and take its index away: it reads all messages again."""
     await server.kill()
+    _remove_index(home)
+    figures.rebuilt = await _started(server, settings, executions)
+
+
+def _remove_index(home: Path) -> None:
     indexes = list(home.rglob("nats/**/index.db"))
     if not indexes:
         raise AssertionError("the server keeps its index elsewhere")
     for index in indexes:
         index.unlink()
-    figures.rebuilt = await _started(server, settings, executions)
 
 
 async def _started(server: EmbeddedNats, settings: BrokerSettings, executions: int) -> float:

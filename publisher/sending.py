@@ -146,7 +146,7 @@ class _Sending:
         return self.sent.stopped is not None or time.monotonic() > self._deadline
 
     async def together(self, indices: Sequence[int]) -> errors.PlaylogError | None:
-        """Send one atomic batch; returns the error after which it should be sent singly: nothing is stored."""
+        """Send one atomic batch; returns the refusal after which it should be sent singly."""
         try:
             last_seq = await self._stream.publish_atomic([self._parcels[index].message for index in indices])
         except BatchRefused as refused:

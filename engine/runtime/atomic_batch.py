@@ -40,7 +40,7 @@ class BatchRefused(Refused):
 
 
 class OutgoingMessage(NamedTuple):
-    r"""A message to publish: subject of 1 to 1,000 printable characters, headers as `Name: value\r\n` lines."""
+    r"""A message to publish: a subject of printable characters, and `Name: value\r\n` lines of headers."""
 
     subject: str
     payload: bytes

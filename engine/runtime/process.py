@@ -81,7 +81,8 @@ def run_process(
 
     0: main returned, also after SIGTERM or SIGINT, or the signal came before its roles had begun. 1: it
     failed, or was cancelled because it had not returned grace_seconds after the signal (a second signal
-    cancels at once). 2: Misconfigured, said on stderr in plain words. The health routes answer from the beginning; `name` is in every log line.
+    cancels at once). 2: Misconfigured, said on stderr in plain words. The health routes answer from the
+    beginning; `name` is in every log line.
     """
     try:
         settings = load(settings_type)

@@ -1,4 +1,4 @@
-"""A publisher frozen in the middle of a pass, beyond all its time-outs, beside another and an HTTP claimer."""
+"""A publisher frozen in a pass, beyond all its time-outs, beside another and an HTTP claimer."""
 
 from __future__ import annotations
 

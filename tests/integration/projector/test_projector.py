@@ -192,7 +192,9 @@ async def test_a_message_that_cannot_be_read_is_an_incident_and_healed_from_the_
     connection = chain.engine.connection
     await append_foreign(connection, FOREIGN, foreign("node.started", 1))
     await chain.publish(without={(FOREIGN, 1)})
-    spoiled = OutgoingMessage(subject=event_subject(FOREIGN), payload=b"{", header_lines=b"Nats-Msg-Id: x\r\n")
+    spoiled = OutgoingMessage(
+        subject=event_subject(FOREIGN), payload=b"{", header_lines=b"Nats-Msg-Id: x\r\n"
+    )
     await chain.stream.publish_one(spoiled)
     async with chain.projector() as projector:
         await chain.drain(projector)

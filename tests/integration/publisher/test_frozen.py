@@ -1,4 +1,4 @@
-"""A publisher that slept through a takeover and goes on sending repeats old messages at most: no gap, no disorder."""
+"""A publisher that slept through a takeover and goes on sending repeats old messages at most."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ FIRST = [(execution_id, version, version) for version in (1, 2, 3) for execution
 LATER = [(execution_id, version, version) for version in (4, 5) for execution_id in IDS]
 TERMINATE = """
 select pg_terminate_backend(pid) from pg_stat_activity
-where application_name = 'playlog-publisher' and state = 'idle in transaction' and datname = current_database()
+where application_name = 'playlog-publisher' and datname = current_database()
+    and state = 'idle in transaction'
 """
 
 

@@ -8,7 +8,16 @@ import orjson
 import pytest
 
 from engine.domain.events import RecordedEvent, iso, to_json
-from engine.domain.messages import ENVELOPE_BYTES, MESSAGE_BYTES, Draft, Span, body, encode, header_lines, headers
+from engine.domain.messages import (
+    ENVELOPE_BYTES,
+    MESSAGE_BYTES,
+    Draft,
+    Span,
+    body,
+    encode,
+    header_lines,
+    headers,
+)
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -14,7 +14,13 @@ NOW = datetime(2026, 1, 8, tzinfo=UTC)
 WEEK = timedelta(days=7)
 YOUNG, OLD = NOW - timedelta(hours=1), NOW - timedelta(days=8)
 STANDING = Standing(
-    last_seq=50, published_at=YOUNG, stream_created="a", server="s", generation=3, refilling=0, this_server="s"
+    last_seq=50,
+    published_at=YOUNG,
+    stream_created="a",
+    server="s",
+    generation=3,
+    refilling=0,
+    this_server="s",
 )
 STATE = StreamState(
     created="a",
