@@ -87,11 +87,13 @@ class StreamWatch:
             standing = await shards.standing(connection)
             state = await self._stream.state()
             reason = self._loss(standing, state)
+            held = state.last_seq
             if reason == PURGED:
                 await shards.forget_checkpoints(connection, range(SHARDS))
+                held = 0
             if reason is not None:
                 await shards.start_refills(
-                    connection, state.created, state.last_seq, standing.this_server, self._max_age
+                    connection, state.created, held, standing.this_server, self._max_age
                 )
         if reason is not None:
             metrics.publisher_losses.labels(reason).inc()
@@ -125,5 +127,5 @@ def purged(standing: Standing, state: StreamState, seen: Seen | None, max_age: t
     if not state.has_room:
         return None
     youngest = state.moment - max_age
-    gone = any(at is not None and at > youngest and seq < state.first_seq for seq, at in known)
+    gone = any(at is not None and at > youngest and 0 < seq < state.first_seq for seq, at in known)
     return PURGED if gone else None

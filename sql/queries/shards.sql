@@ -52,7 +52,7 @@ where stream_created is null or server is null
 -- name: start_refills
 -- A new generation of message ids; every shard is refilled, from its checkpoint where the stream still has it.
 update playlog.shard
-set generation = generation + 1, stream_created = $1, last_seq = $2, server = $3, refill_after = 0, published_at = null,
+set generation = generation + 1, stream_created = $1, last_seq = $2, server = $3, refill_after = 0,
     refill_from = least(
         refill_from,
         case

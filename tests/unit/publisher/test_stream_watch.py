@@ -59,6 +59,10 @@ def test_without_a_check_before_the_last_acknowledged_message_must_be_there() ->
     assert purged(replace(STANDING, published_at=None), emptied, None, WEEK) is None
 
 
+def test_what_only_others_published_proves_nothing() -> None:
+    assert purged(replace(STANDING, last_seq=0), STATE, None, WEEK) is None
+
+
 def test_room_is_half_of_the_bytes_and_no_limit_of_messages() -> None:
     assert has_room({"max_bytes": 100}, 49)
     assert not has_room({"max_bytes": 100}, 50)
