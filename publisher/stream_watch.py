@@ -25,11 +25,20 @@ RECHECK_SECONDS = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The oldest message at a check, and the generation then."""
+    """Places in the stream at a check, each with the earliest time of its message, and the generation.
+
+    They are those of the oldest and the newest message; of an empty stream, that of the next.
+    """
 
     generation: int
-    first_seq: int
-    first_at: datetime
+    places: tuple[tuple[int, datetime], ...]
+
+    @classmethod
+    def of(cls, state: StreamState, generation: int) -> Seen:
+        """What a check found."""
+        if state.messages == 0:
+            return cls(generation, ((state.last_seq + 1, state.moment),))
+        return cls(generation, ((state.first_seq, state.first_at), (state.last_seq, state.last_at)))
 
 
 class StreamWatch:
@@ -73,7 +82,7 @@ class StreamWatch:
         generation = standing.generation
         if self._loss(standing, state) is not None:
             state, generation = await self._refill(connection)
-        self._seen = Seen(generation, state.first_seq, state.first_at)
+        self._seen = Seen.of(state, generation)
         self.state, self._epoch, self._checked_at = state, epoch, time.monotonic()
         return state
 
@@ -118,12 +127,12 @@ def loss(standing: Standing, state: StreamState) -> str | None:
 def purged(standing: Standing, state: StreamState, seen: Seen | None, max_age: timedelta) -> str | None:
     """Whether messages are gone that neither their age nor the stream's size explains.
 
-    Known to have been there are the oldest at the last check, unless a refill has begun since, and the last
-    that a publisher was acknowledged.
+    Known to have been there is what the last check saw, unless a refill has begun since, and the last that
+    a publisher was acknowledged.
     """
-    known = [(standing.last_seq, standing.published_at)]
+    known: list[tuple[int, datetime | None]] = [(standing.last_seq, standing.published_at)]
     if seen is not None and seen.generation == standing.generation:
-        known.append((seen.first_seq, seen.first_at))
+        known += seen.places
     if not state.has_room:
         return None
     youngest = state.moment - max_age

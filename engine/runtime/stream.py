@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 class StreamState:
     """What the server says of the stream at `moment`: `created` as stored, what was given out, what is held.
 
-    `first_at` is when the oldest held message was stored. `has_room`: no limit but age removes messages now.
+    `first_at` and `last_at` are when the oldest and the newest held message were stored. `has_room`: no limit but age removes messages now.
     """
 
     created: str
@@ -40,6 +40,7 @@ class StreamState:
     first_seq: int
     first_at: datetime
     last_seq: int
+    last_at: datetime
     messages: int
     has_room: bool
     allow_atomic: bool
@@ -97,6 +98,7 @@ class EventStream:
             first_seq=held["first_seq"],
             first_at=datetime.fromisoformat(held["first_ts"]),
             last_seq=held["last_seq"],
+            last_at=datetime.fromisoformat(held["last_ts"]),
             messages=held["messages"],
             has_room=has_room(info["config"], held["bytes"]),
             allow_atomic=bool(info["config"].get("allow_atomic")),

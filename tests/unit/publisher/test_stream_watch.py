@@ -28,6 +28,7 @@ STATE = StreamState(
     first_seq=11,
     first_at=YOUNG,
     last_seq=60,
+    last_at=YOUNG,
     messages=50,
     has_room=True,
     allow_atomic=True,
@@ -35,20 +36,35 @@ STATE = StreamState(
 )
 
 
+def seen(first: int, last: int, first_at: datetime = YOUNG, generation: int = 3) -> Seen:
+    messages = last - first + 1
+    state = replace(STATE, first_seq=first, first_at=first_at, last_seq=last, messages=messages, moment=YOUNG)
+    return Seen.of(state, generation)
+
+
 def test_a_young_message_that_is_gone_was_purged() -> None:
-    assert purged(STANDING, STATE, Seen(3, 10, YOUNG), WEEK) == PURGED
+    assert purged(STANDING, STATE, seen(10, 60), WEEK) == PURGED
 
 
 def test_an_old_one_aged() -> None:
-    assert purged(STANDING, STATE, Seen(3, 10, OLD), WEEK) is None
+    assert purged(STANDING, STATE, seen(10, 60, OLD), WEEK) is None
+
+
+def test_in_a_stream_as_old_as_it_may_be_the_newest_tells() -> None:
+    assert purged(STANDING, STATE, seen(1, 10, OLD), WEEK) == PURGED
+
+
+def test_in_an_empty_stream_the_next_message_tells() -> None:
+    assert purged(STANDING, STATE, seen(11, 10), WEEK) is None
+    assert purged(STANDING, STATE, seen(10, 9), WEEK) == PURGED
 
 
 def test_a_full_stream_makes_room() -> None:
-    assert purged(STANDING, replace(STATE, has_room=False), Seen(3, 10, YOUNG), WEEK) is None
+    assert purged(STANDING, replace(STATE, has_room=False), seen(10, 60), WEEK) is None
 
 
 def test_what_was_seen_before_a_refill_began_is_known_to_be_gone() -> None:
-    assert purged(STANDING, STATE, Seen(2, 10, YOUNG), WEEK) is None
+    assert purged(STANDING, STATE, seen(10, 60, generation=2), WEEK) is None
 
 
 def test_without_a_check_before_the_last_acknowledged_message_must_be_there() -> None:
