@@ -32,7 +32,8 @@ _log = structlog.get_logger(__name__)
 class StreamState:
     """What the server says of the stream at `moment`: `created` as stored, what was given out, what is held.
 
-    `first_at` and `last_at` are when the oldest and the newest held message were stored. `has_room`: no limit but age removes messages now.
+    `first_at` and `last_at` are when the oldest and the newest held message were stored. `has_room`: no
+    limit but age removes messages now.
     """
 
     created: str
