@@ -13,8 +13,10 @@ BENCHMARKS = {
     "redelivery": "batches that are all in the log already, against the same batches when they were new",
     "group_commit": "32 requests of one event at a time, against one transaction each",
     "steps": "1,000 executions of three steps from end to end, and how long one takes",
+    "drain": "the outbox to JetStream against a bare loop, and what a claim costs at 1,000,000 waiting",
     "pending_count": "counting and claiming over HTTP while a million messages wait",
     "partitions": "the longest wait of an append while a partition is made or purged",
+    "subjects": "a stream with a subject an execution against one with a subject a shard",
 }
 
 

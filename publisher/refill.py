@@ -9,7 +9,7 @@ import orjson
 import structlog
 
 from engine.domain.ids import shard_of
-from engine.domain.messages import Draft, encode, headers
+from engine.domain.messages import Draft, encode, header_lines
 from engine.domain.subjects import event_subject
 from engine.errors import Unavailable
 from engine.read import refill as log
@@ -136,7 +136,7 @@ def _parcel(heads: Mapping[int, Head], draft: Draft, generations: Mapping[int, i
     message = OutgoingMessage(
         subject=event_subject(span.execution_id),
         payload=draft.body(head.definition_hash, head.path),
-        headers=headers(
+        header_lines=header_lines(
             span, generations[shard_of(span.execution_id)], newest.recorded_at, newest.traceparent
         ),
     )

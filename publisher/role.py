@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from engine.domain.ids import SHARDS
-from engine.domain.messages import Span, headers
+from engine.domain.messages import Span, header_lines
 from engine.errors import PlaylogError, UnknownOutcome
 from engine.runtime import database, metrics
 from engine.runtime.atomic_batch import MOST_BYTES, MOST_MESSAGES, OutgoingMessage
@@ -27,6 +27,7 @@ from publisher.stream_watch import StreamWatch
 
 IDLE_SECONDS = 5.0
 SOON_SECONDS = 1.0
+PAGE_MESSAGES = 2_000
 
 _log = structlog.get_logger(__name__)
 _RECONNECT_SECONDS = 2.0
@@ -66,7 +67,7 @@ class Publisher:
         return self._fault
 
     async def step(self) -> float:
-        """Publish what is due, at most 1,000 messages, and return how long to rest.
+        """Publish what is due, at most 2,000 messages, and return how long to rest.
 
         Raises:
             Unavailable, UnknownOutcome: broker or database away; what the stream had acknowledged is
@@ -136,8 +137,8 @@ class Publisher:
             await shards.served(connection, numbers, await refill(connection, self._sender, refilling))
             return None, 0.0
         numbers = [shard.shard for shard in owned]
-        waiting = await publishing.due(connection, numbers, MOST_MESSAGES, MOST_BYTES)
-        if len(waiting) == MOST_MESSAGES and self._call_help is not None:
+        waiting = await publishing.due(connection, numbers, PAGE_MESSAGES, MOST_BYTES)
+        if len(waiting) >= MOST_MESSAGES and self._call_help is not None:
             self._call_help()
         sent = await self._sender.send(_parcels(waiting, owned), owned[0].expected_seq)
         await self._settle(connection, owned, waiting, sent)
@@ -171,7 +172,7 @@ def _parcels(waiting: Sequence[Waiting], owned: Sequence[Shard]) -> list[Parcel]
             OutgoingMessage(
                 subject=each.subject,
                 payload=each.payload.encode(),
-                headers=headers(
+                header_lines=header_lines(
                     Span(each.execution_id, each.first_version, each.last_version),
                     generations[each.shard],
                     each.created_at,

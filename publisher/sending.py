@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from engine import errors
 from engine.runtime import metrics
@@ -36,8 +37,7 @@ class StreamLost(errors.Unavailable):
     code = "stream_lost"
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """A message and the execution in whose order it stands."""
 
     execution_id: int
@@ -46,7 +46,8 @@ class Parcel:
     @property
     def bytes(self) -> int:
         """An upper bound of what it takes on the wire."""
-        return len(self.message.payload) + len(self.message.subject) + _OVERHEAD_BYTES
+        subject, payload, lines = self.message
+        return len(subject) + len(payload) + len(lines) + _OVERHEAD_BYTES
 
 
 @dataclass(slots=True)
@@ -97,7 +98,7 @@ class Sender:
             if not self.allow_atomic or len(indices) <= 1:
                 await sending.singly(indices)
             elif (refused := await sending.together(indices)) is not None:
-                if refused.err_code in {0, NOT_ENABLED, ID_NOT_TAKEN}:
+                if isinstance(refused, BatchRefused) and refused.err_code in {0, NOT_ENABLED, ID_NOT_TAKEN}:
                     self.allow_atomic = False
                 await sending.singly(indices)
         return sending.finish()
@@ -107,20 +108,22 @@ class Sender:
         batch: list[int] = []
         size = 0
         held_back: set[int] = set()
+        most = min(self.max_payload, MOST_BYTES)
         for index, parcel in enumerate(parcels):
             if parcel.execution_id in held_back:
                 continue
-            if parcel.bytes > min(self.max_payload, MOST_BYTES):
+            needed = parcel.bytes
+            if needed > most:
                 held_back.add(parcel.execution_id)
                 sent.refused[index] = (
                     f"the message has {len(parcel.message.payload)} bytes, NATS takes {self.max_payload}"
                 )
                 continue
-            if batch and (len(batch) == MOST_MESSAGES or size + parcel.bytes > MOST_BYTES):
+            if batch and (len(batch) == MOST_MESSAGES or size + needed > MOST_BYTES):
                 yield batch
                 batch, size = [], 0
             batch.append(index)
-            size += parcel.bytes
+            size += needed
         if batch:
             yield batch
 
@@ -142,7 +145,7 @@ class _Sending:
         """Whether nothing more may be sent."""
         return self.sent.stopped is not None or time.monotonic() > self._deadline
 
-    async def together(self, indices: Sequence[int]) -> BatchRefused | None:
+    async def together(self, indices: Sequence[int]) -> errors.PlaylogError | None:
         """Send one atomic batch; returns the refusal after which it should be sent singly."""
         try:
             last_seq = await self._stream.publish_atomic([self._parcels[index].message for index in indices])
@@ -150,6 +153,8 @@ class _Sending:
             if refused.err_code not in OUT_OF_ROOM:
                 return refused
             self.sent.stopped = not_accepting(refused)
+        except (errors.Invalid, errors.TooLarge) as error:
+            return error
         except (errors.Unavailable, errors.UnknownOutcome) as error:
             self.sent.stopped = error
         else:

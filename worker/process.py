@@ -21,4 +21,4 @@ async def run(context: ProcessContext[WorkerProcess]) -> None:
     for name in SECRETS:
         environment.hide_secret(name)
     environment.refuse_inspection()
-    await work(context.settings, context.stop, context.health)
+    await context.run_roles([], others=[work(context.settings, context.stop, context.health)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import orjson
 
@@ -18,8 +19,7 @@ ENVELOPE_BYTES = 2 * 1024
 """More than the body of a message without events ever has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Which events of which execution a message carries: both versions included."""
 
     execution_id: int
@@ -27,25 +27,28 @@ class Span:
     last_version: int
 
 
-def headers(span: Span, generation: int, moment: datetime, traceparent: str | None) -> dict[str, str]:
-    """The headers of a message: the id that makes a publish repeatable, the trace, and CloudEvents'.
+def header_lines(span: Span, generation: int, moment: datetime, traceparent: str | None) -> bytes:
+    r"""The headers of a message as `Name: value\r\n` lines: its id, CloudEvents' own, and the trace.
 
-    `moment` is when the events were recorded. The CloudEvents id does not change with the generation:
-    published again, it is still the same event.
+    The id makes a publish repeatable. `moment` is when the events were recorded. The CloudEvents id does
+    not change with the generation: published again, it is still the same event. A trace that would break
+    the lines is left out.
     """
-    found = {
-        "Nats-Msg-Id": message_id(span.execution_id, span.first_version, span.last_version, generation),
-        "ce-specversion": "1.0",
-        "ce-id": f"{span.execution_id}:{span.first_version}-{span.last_version}",
-        "ce-source": SOURCE,
-        "ce-type": EVENT_TYPE,
-        "ce-subject": str(span.execution_id),
-        "ce-time": iso(moment),
-        "ce-datacontenttype": "application/json",
-    }
-    if traceparent is not None:
-        found["traceparent"] = traceparent
-    return found
+    execution_id, first, last = span
+    trace = ""
+    if traceparent is not None and traceparent.isascii() and traceparent.isprintable():
+        trace = f"traceparent: {traceparent}\r\n"
+    return (
+        f"Nats-Msg-Id: {message_id(execution_id, first, last, generation)}\r\n"
+        f"ce-specversion: 1.0\r\nce-id: {execution_id}:{first}-{last}\r\nce-source: {SOURCE}\r\n"
+        f"ce-type: {EVENT_TYPE}\r\nce-subject: {execution_id}\r\nce-time: {iso(moment)}\r\n"
+        f"ce-datacontenttype: application/json\r\n{trace}"
+    ).encode()
+
+
+def headers(lines: bytes) -> dict[str, str]:
+    """What `header_lines` made, by name."""
+    return dict(line.split(": ", 1) for line in lines.decode().splitlines())
 
 
 @dataclass(slots=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from engine import errors
+from engine.domain.messages import headers
 from engine.runtime import metrics
 from engine.runtime.broker import Refused, ask
 
@@ -29,6 +30,8 @@ NOT_ENABLED = 10174
 _PUBLISH_SECONDS = 5.0
 _LEAST_SECONDS = 0.1
 _SUBJECT = re.compile(r"[\x21-\x7e]{1,1000}")
+_HPUB = b"HPUB %b  %d %d\r\nNATS/1.0\r\n%b%b\r\n%b\r\n"
+_HEAD_BYTES = len(b"NATS/1.0\r\n\r\n")
 _BATCH_ID, _SEQUENCE, _COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
 
 
@@ -36,13 +39,17 @@ class BatchRefused(Refused):
     """JetStream refused to store a message or a batch; nothing of it is stored."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingMessage:
-    """A message to publish: subject of 1 to 1,000 printable characters, headers without line breaks."""
+class OutgoingMessage(NamedTuple):
+    r"""A message to publish: a subject of printable characters, and `Name: value\r\n` lines of headers."""
 
     subject: str
     payload: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    header_lines: bytes = b""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers by name."""
+        return headers(self.header_lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +62,7 @@ class PublishAck:
 
 async def publish_message(wire: Wire, message: OutgoingMessage) -> PublishAck:
     """Publish one message; see `EventStream.publish_one`."""
-    encode(message, "", wire.max_payload)
+    encode(message, b"", wire.max_payload)
     answer = await _publish(wire, message, message.headers, _PUBLISH_SECONDS)
     return PublishAck(seq=int(answer["seq"]), duplicate=bool(answer.get("duplicate")))
 
@@ -82,29 +89,27 @@ async def publish_batch(wire: Wire, messages: Sequence[OutgoingMessage]) -> int:
     return int(answer["seq"])
 
 
-def encode(message: OutgoingMessage, more_headers: str, max_payload: int) -> bytes:
-    r"""Return the HPUB command of a message; `more_headers` is `Name: value\r\n` lines that come first.
+def encode(message: OutgoingMessage, more_lines: bytes, max_payload: int) -> bytes:
+    """Return the HPUB command of a message; `more_lines` are header lines that come first.
 
     Raises:
-        Invalid: a subject or header that would break the protocol.
+        Invalid: a subject that would break the protocol.
         TooLarge: more bytes than the server takes, which would cost everyone the connection.
     """
-    if not _SUBJECT.fullmatch(message.subject):
+    subject, payload, own = message
+    if not _SUBJECT.fullmatch(subject):
         raise errors.Invalid("a subject has 1 to 1,000 printable ASCII characters without spaces")
-    own = "".join([f"{name}: {value}\r\n" for name, value in message.headers.items()])
-    if own.count("\n") != len(message.headers) or own.count("\r") != len(message.headers):
-        raise errors.Invalid("a header of a message holds a line break")
-    head = f"NATS/1.0\r\n{more_headers}{own}\r\n".encode()
-    size = len(head) + len(message.payload)
+    head = _HEAD_BYTES + len(more_lines) + len(own)
+    size = head + len(payload)
     if size > max_payload:
         raise errors.TooLarge(f"the message has {size} bytes, NATS takes {max_payload}")
-    return b"HPUB %b  %d %d\r\n%b%b\r\n" % (message.subject.encode(), len(head), size, head, message.payload)
+    return _HPUB % (subject.encode(), head, size, more_lines, own, payload)
 
 
 def _frames(messages: Sequence[OutgoingMessage], batch_id: str, max_payload: int) -> list[bytes]:
-    prefix = f"{_BATCH_ID}: {batch_id}\r\n{_SEQUENCE}: "
+    prefix = f"{_BATCH_ID}: {batch_id}\r\n{_SEQUENCE}: ".encode()
     frames = [
-        encode(message, f"{prefix}{sequence}\r\n", max_payload)
+        encode(message, b"%b%d\r\n" % (prefix, sequence), max_payload)
         for sequence, message in enumerate(messages, start=1)
     ]
     if sum(map(len, frames)) > MOST_BYTES:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from engine import errors
@@ -79,11 +80,17 @@ class MemoryStream:
         """Do nothing: it is there."""
 
     async def state(self) -> StreamState:
-        """Return the last sequence given and how many messages wait."""
+        """Return the last sequence given; nothing is kept, so that nothing can be missed."""
+        now = datetime.now(UTC)
         return StreamState(
             created=CREATED,
+            moment=now,
+            first_seq=self._last_seq + 1,
+            first_at=now,
             last_seq=self._last_seq,
-            messages=len(self._waiting),
+            last_at=now,
+            messages=0,
+            has_room=False,
             allow_atomic=True,
             max_payload=MOST_BYTES,
             server_version=CREATED,

@@ -47,11 +47,16 @@ _CANCEL_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessContext(Generic[S_co]):
-    """What a process gets: its settings, the event that tells it to stop, and its health."""
+    """What a process gets: its settings, the event that tells it to stop, and its health.
+
+    Until `begun` is set it only waits for what it needs: there is nothing to drain, and a signal ends it at
+    once.
+    """
 
     name: str
     settings: S_co
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = field(default_factory=Health)
 
     async def run_roles(
@@ -66,6 +71,7 @@ class ProcessContext(Generic[S_co]):
         `wakes` maps a role's name to the event that ends its rest. Returns when all have drained; an error
         of one of the other coroutines ends them all and is raised.
         """
+        self.begun.set()
         async with asyncio.TaskGroup() as tasks:
             for role in roles:
                 run = run_role(
@@ -84,9 +90,10 @@ def run_process(
 ) -> int:
     """Run a process to its end and return its exit code; `main` returns when `context.stop` is set.
 
-    0: main returned, also after SIGTERM or SIGINT. 1: it failed, or was cancelled because it had not
-    returned grace_seconds after the signal (a second signal cancels at once). 2: Misconfigured, said on
-    stderr in plain words. The health routes answer from the beginning; `name` is in every log line.
+    0: main returned, also after SIGTERM or SIGINT, or the signal came before its roles had begun. 1: it
+    failed, or was cancelled because it had not returned grace_seconds after the signal (a second signal
+    cancels at once). 2: Misconfigured, said on stderr in plain words. The health routes answer from the
+    beginning; `name` is in every log line.
     """
     try:
         settings = load(settings_type)
@@ -113,7 +120,7 @@ async def _supervise(
     _log.info("process.started", health_port=server.port)
     try:
         await _finish(context, work)
-        return _exit_code(context.name, work)
+        return _exit_code(context, work)
     finally:
         await server.close()
 
@@ -131,14 +138,17 @@ def _on_signals(context: ProcessContext[S], work: asyncio.Task[None]) -> None:
 
 
 async def _finish(context: ProcessContext[S], work: asyncio.Task[None]) -> None:
-    """Wait until the work is done; after `stop` for grace_seconds, then cancel it."""
+    """Wait until the work is done; after `stop` for grace_seconds if it has begun, then cancel it."""
     stopping = asyncio.create_task(context.stop.wait())
     await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     context.health.add("process", _stopping)
-    await asyncio.wait({work}, timeout=context.settings.grace_seconds)
+    grace_seconds = context.settings.grace_seconds
+    if context.begun.is_set():
+        await asyncio.wait({work}, timeout=grace_seconds)
     if not work.done():
-        _log.error("process.not_drained", grace_seconds=context.settings.grace_seconds)
+        if context.begun.is_set():
+            _log.error("process.not_drained", grace_seconds=grace_seconds)
         work.cancel()
         await asyncio.wait({work}, timeout=_CANCEL_SECONDS)
 
@@ -147,17 +157,17 @@ async def _stopping() -> str | None:
     return "stopping"
 
 
-def _exit_code(name: str, work: asyncio.Task[None]) -> int:
-    if not work.done() or work.cancelled():
+def _exit_code(context: ProcessContext[S], work: asyncio.Task[None]) -> int:
+    if not work.done() or (work.cancelled() and context.begun.is_set()):
         return EXIT_FAILED
-    error = work.exception()
+    error = None if work.cancelled() else work.exception()
     if error is None:
         _log.info("process.ended")
         return EXIT_OK
     leaves = list(_leaves(error))
     faults = [leaf for leaf in leaves if isinstance(leaf, Misconfigured)]
     if faults and len(faults) == len(leaves):
-        return _misconfigured(name, faults)
+        return _misconfigured(context.name, faults)
     _log.critical("process.failed", exc_info=error)
     return EXIT_FAILED
 

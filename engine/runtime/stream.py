@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,7 +13,7 @@ from engine import errors
 from engine.runtime import metrics
 from engine.runtime.atomic_batch import OutgoingMessage, PublishAck, publish_batch, publish_message
 from engine.runtime.broker import Refused, ask
-from engine.runtime.stream_config import merged, wanted
+from engine.runtime.stream_config import has_room, merged, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,14 +30,21 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamState:
-    """What the server says of the stream: `created` as stored, the last sequence given, messages held.
+    """What the server says of the stream at `moment`: `created` as stored, what was given out, what is held.
 
-    `max_payload` is the most bytes that one message may have, headers included.
+    `first_at` and `last_at` are when the oldest and the newest held message were stored. `has_room`: no
+    limit but age removes messages now. `max_payload` is the most bytes that one message may have, headers
+    included.
     """
 
     created: str
+    moment: datetime
+    first_seq: int
+    first_at: datetime
     last_seq: int
+    last_at: datetime
     messages: int
+    has_room: bool
     allow_atomic: bool
     max_payload: int
     server_version: str
@@ -86,10 +94,16 @@ class EventStream:
         epoch, wire = self._broker.epoch, self._broker.wire()
         info = await _call(wire, f"STREAM.INFO.{self.name}", None)
         self._checked_epoch = epoch
+        held = info["state"]
         return StreamState(
             created=info["created"],
-            last_seq=info["state"]["last_seq"],
-            messages=info["state"]["messages"],
+            moment=datetime.fromisoformat(info["ts"]) if "ts" in info else datetime.now(UTC),
+            first_seq=held["first_seq"],
+            first_at=datetime.fromisoformat(held["first_ts"]),
+            last_seq=held["last_seq"],
+            last_at=datetime.fromisoformat(held["last_ts"]),
+            messages=held["messages"],
+            has_room=has_room(info["config"], held["bytes"]),
             allow_atomic=bool(info["config"].get("allow_atomic")),
             max_payload=wire.max_payload,
             server_version=wire.server_version,

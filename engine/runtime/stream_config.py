@@ -45,6 +45,13 @@ def merged(stored: Config, ours: Config) -> Config:
     }
 
 
+def has_room(stored: Config, size: int) -> bool:
+    """Whether a stream of so many bytes loses messages by age alone."""
+    most = int(stored.get("max_bytes", -1))
+    counted = [int(stored.get(limit, -1)) for limit in ("max_msgs", "max_msgs_per_subject")]
+    return max(counted) <= 0 and (most <= 0 or 2 * size < most)
+
+
 def _larger(limit: str, stored: Config, ours: Config) -> int:
     unlimited = _UNLIMITED[limit]
     held = int(stored.get(limit, unlimited))

@@ -9,7 +9,7 @@ from datetime import datetime
 import asyncpg
 
 from engine.domain.ids import SHARDS
-from engine.domain.messages import Span, headers
+from engine.domain.messages import Span, header_lines, headers
 from engine.errors import NotFound
 from engine.write.audit import listed, note
 from engine.write.parking import MAX_DELAY_SECONDS, Failure, park
@@ -121,7 +121,7 @@ def _claimed(row: asyncpg.Record, generation: int) -> Claimed:
         last_version=row["last_version"],
         subject=row["subject"],
         payload=row["payload"].encode(),
-        headers=headers(span, generation, row["created_at"], row["traceparent"]),
+        headers=headers(header_lines(span, generation, row["created_at"], row["traceparent"])),
         attempts=row["attempts"],
         lease_token=row["lease_token"],
         leased_until=row["leased_until"],

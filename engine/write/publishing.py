@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
@@ -12,11 +12,8 @@ from sql import queries
 
 SQL = queries.load("outbox")
 
-_SHARE = 2
 
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A message to be published; `payload` is JSON, `attempts` counts the failures and leases so far."""
 
     outbox_id: int
@@ -36,12 +33,12 @@ async def due(
 ) -> list[Waiting]:
     """Due messages of owned shards in outbox order, at most `limit` and `max_bytes`, but at least one.
 
-    Of one shard at most twice its share is taken. After a message that is leased or parked no later
+    Of one shard at most its share is taken. After a message that is leased or parked no later
     one of its execution is returned.
     """
-    most = -(-limit * _SHARE // len(shards))
+    most = -(-limit // len(shards))
     rows = await connection.fetch(SQL.due, shards, limit, most, max_bytes)
-    return [Waiting(*row) for row in rows]
+    return [Waiting._make(row) for row in rows]
 
 
 async def delete_published(connection: asyncpg.Connection, outbox_ids: Sequence[int]) -> None:

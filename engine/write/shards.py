@@ -38,10 +38,12 @@ class Shard:
 class Standing:
     """What all shards know of the stream; `server` names the PostgreSQL that was published from.
 
-    `this_server` is the one that answered: system identifier and timeline.
+    `this_server` is the one that answered: system identifier and timeline. `published_at` is when a message
+    was last acknowledged.
     """
 
     last_seq: int
+    published_at: datetime | None
     stream_created: str | None
     server: str | None
     generation: int

@@ -46,7 +46,7 @@ select from playlog.shard order by shard for update
 
 -- name: standing
 -- What all shards together know of the stream, and which PostgreSQL this is.
-select max(s.last_seq) as last_seq, max(s.stream_created) as stream_created, max(s.server) as server,
+select max(s.last_seq) as last_seq, max(s.published_at) as published_at, max(s.stream_created) as stream_created, max(s.server) as server,
     max(s.generation) as generation, count(s.refill_after) as refilling,
     c.system_identifier::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) as this_server
 from playlog.shard s

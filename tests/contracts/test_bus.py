@@ -74,7 +74,7 @@ def message(number: int) -> OutgoingMessage:
     return OutgoingMessage(
         subject=f"playlog.events.1.{number}",
         payload=b"%d" % number,
-        headers={"Nats-Msg-Id": f"{number}:1-1:0"},
+        header_lines=b"Nats-Msg-Id: %d:1-1:0\r\n" % number,
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import asyncpg
 import nats
 import orjson
+from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import FetchTimeoutError
+from nats.js.errors import FetchTimeoutError, NotFoundError
 
 from engine.domain.vocabulary import TERMINAL_EVENTS, EventType
 from engine.read.verify import verify
@@ -82,16 +84,43 @@ async def check_stream(nats_url: str, story: Story) -> None:
     for body in await read_stream(nats_url):
         message = orjson.loads(body)
         story.messages += 1
-        execution_id = int(message["execution_id"])
-        for event in message["events"]:
-            version = event["version"]
-            assert version <= seen[execution_id] + 1, (execution_id, version, seen[execution_id])
-            seen[execution_id] = max(seen[execution_id], version)
+        follow(seen, int(message["execution_id"]), message["events"])
     expected = {execution_id: versions[-1] for execution_id, versions in story.versions.items()}
     assert dict(seen) == expected
 
 
+async def check_newest_generation(nats_url: str, heads: dict[int, int]) -> None:
+    """What was published since the stream last forgot is every version of every execution, in order.
+
+    `heads` are the versions by execution_id. What came in before the loss was noticed does not count.
+    """
+    try:
+        messages = await read_messages(nats_url)
+    except NotFoundError:
+        raise AssertionError("there is no stream") from None
+    generations = [int((message.headers or {})["Nats-Msg-Id"].rpartition(":")[2]) for message in messages]
+    seen: dict[int, int] = defaultdict(int)
+    for message, generation in zip(messages, generations, strict=True):
+        if generation == max(generations):
+            body = orjson.loads(message.data)
+            follow(seen, int(body["execution_id"]), body["events"])
+    assert dict(seen) == heads
+
+
+def follow(seen: dict[int, int], execution_id: int, events: Iterable[dict[str, int]]) -> None:
+    """Go on by one message: each version is known or the next."""
+    for event in events:
+        version = event["version"]
+        assert version <= seen[execution_id] + 1, (execution_id, version, seen[execution_id])
+        seen[execution_id] = max(seen[execution_id], version)
+
+
 async def read_stream(nats_url: str) -> list[bytes]:
+    """The body of every message of the stream, oldest first."""
+    return [message.data for message in await read_messages(nats_url)]
+
+
+async def read_messages(nats_url: str) -> list[Msg]:
     """Every message of the stream, oldest first."""
     connection = await nats.connect(nats_url)
     try:
@@ -99,13 +128,13 @@ async def read_stream(nats_url: str) -> list[bytes]:
         total = (await jetstream.stream_info(STREAM)).state.messages
         config = ConsumerConfig(ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.ALL)
         subscription = await jetstream.pull_subscribe("", stream=STREAM, config=config)
-        bodies: list[bytes] = []
-        while len(bodies) < total:
+        messages: list[Msg] = []
+        while len(messages) < total:
             try:
-                bodies += [message.data for message in await subscription.fetch(500, timeout=5)]
+                messages += await subscription.fetch(500, timeout=5)
             except (FetchTimeoutError, TimeoutError):
                 break
-        assert len(bodies) >= total
-        return bodies
+        assert len(messages) >= total
+        return messages
     finally:
         await connection.close()

@@ -7,8 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from engine.errors import Misconfigured, Unavailable
+from engine.runtime.database import open_pool
 from engine.runtime.process import run_process
-from engine.runtime.settings import WorkerProcess
+from engine.runtime.settings import DatabaseSettings, WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -34,10 +35,20 @@ async def draining(context: ProcessContext[WorkerProcess]) -> None:
     await context.run_roles([Counting()])
 
 
-async def stubborn(_context: ProcessContext[WorkerProcess]) -> None:
+async def stubborn(context: ProcessContext[WorkerProcess]) -> None:
     """Ignore being told to stop."""
+
+    async def ignore() -> None:
+        print("begun", flush=True)  # noqa: T201 - the test reads it
+        await asyncio.Event().wait()
+
+    await context.run_roles([], others=[ignore()])
+
+
+async def waiting(_context: ProcessContext[WorkerProcess]) -> None:
+    """Wait for a database that is not there, with the patience of the default settings."""
     print("begun", flush=True)  # noqa: T201 - the test reads it
-    await asyncio.Event().wait()
+    await open_pool(DatabaseSettings(database_url="postgresql://nobody@127.0.0.1:1/nothing"))
 
 
 async def misconfigured(context: ProcessContext[WorkerProcess]) -> None:
@@ -59,6 +70,7 @@ MAINS: dict[str, Callable[[ProcessContext[WorkerProcess]], Coroutine[object, obj
     "stubborn": stubborn,
     "misconfigured": misconfigured,
     "failing": failing,
+    "waiting": waiting,
 }
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ async def test_a_projector_works_until_sigterm(
         row = await engine.connection.fetchrow("select subject, payload from playlog.outbox")
         assert row is not None
         body = row["payload"].encode()
-        await stream.publish_one(OutgoingMessage(subject=row["subject"], payload=body, headers={}))
+        await stream.publish_one(OutgoingMessage(subject=row["subject"], payload=body))
 
         async def all_is_projected() -> None:
             assert await projected(engine.connection) == await heads(engine.connection)

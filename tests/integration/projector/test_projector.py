@@ -61,10 +61,8 @@ class Chain:
         await self.stream.state()
         for row in rows:
             if (row["execution_id"], row["first_version"]) not in without:
-                message_id = {"Nats-Msg-Id": f"{row['outbox_id']}"}
-                message = OutgoingMessage(
-                    subject=row["subject"], payload=row["payload"].encode(), headers=message_id
-                )
+                lines = f"Nats-Msg-Id: {row['outbox_id']}\r\n".encode()
+                message = OutgoingMessage(row["subject"], row["payload"].encode(), lines)
                 await self.stream.publish_one(message)
         await self.engine.connection.execute("delete from playlog.outbox")
         return len(rows)
@@ -194,7 +192,9 @@ async def test_a_message_that_cannot_be_read_is_an_incident_and_healed_from_the_
     connection = chain.engine.connection
     await append_foreign(connection, FOREIGN, foreign("node.started", 1))
     await chain.publish(without={(FOREIGN, 1)})
-    spoiled = OutgoingMessage(subject=event_subject(FOREIGN), payload=b"{", headers={"Nats-Msg-Id": "x"})
+    spoiled = OutgoingMessage(
+        subject=event_subject(FOREIGN), payload=b"{", header_lines=b"Nats-Msg-Id: x\r\n"
+    )
     await chain.stream.publish_one(spoiled)
     async with chain.projector() as projector:
         await chain.drain(projector)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nats
 import pytest
 
 from engine.domain.events import NewEvent
@@ -10,7 +11,7 @@ from engine.errors import PlaylogError
 from engine.write import shards
 from engine.write.append import Context, append
 from engine.write.requests import Request
-from publisher import refill, sending
+from publisher import refill, sending, stream_watch
 from publisher.role import Publisher
 from tests.support import outbox, servers
 from tests.support.servers import Connection
@@ -33,6 +34,38 @@ async def test_a_recreated_stream_is_refilled_in_order(
     assert {message.message_id.rpartition(":")[2] for message in stored} == {"2"}
     assert await outbox.waiting(connection) == 0
     assert await connection.fetchval("select count(refill_after) from playlog.shard") == 0
+
+
+async def test_a_purged_stream_is_refilled_once_whoever_notices_it(
+    connection: Connection, database_url: str, nats_url: str
+) -> None:
+    settings = outbox.publisher_settings(database_url, nats_url)
+    async with outbox.a_publisher(settings) as publisher, outbox.a_publisher(settings) as other:
+        await outbox.record(connection, IDS, events=3)
+        await outbox.drain(publisher)
+        await other.step()
+        await _purge(nats_url)
+        await outbox.record(connection, IDS[:10], events=2, tag="b")
+        for each in (publisher, other):
+            each._watch._checked_at -= stream_watch.RECHECK_SECONDS
+            await _step_through(each)
+    stored = await outbox.stream_content(nats_url)
+    assert {message.message_id.rpartition(":")[2] for message in stored} == {"2"}
+    assert outbox.gaps(stored, dict.fromkeys(IDS, 3) | dict.fromkeys(IDS[:10], 5)) == []
+    assert await connection.fetchval("select count(refill_after) from playlog.shard") == 0
+
+
+async def test_a_stream_purged_while_nobody_publishes_is_noticed(
+    connection: Connection, database_url: str, nats_url: str
+) -> None:
+    settings = outbox.publisher_settings(database_url, nats_url)
+    async with outbox.a_publisher(settings) as publisher:
+        await outbox.record(connection, IDS, events=3)
+        await outbox.drain(publisher)
+    await _purge(nats_url)
+    async with outbox.a_publisher(settings) as publisher:
+        await _step_through(publisher)
+    assert outbox.gaps(await outbox.stream_content(nats_url), dict.fromkeys(IDS, 3)) == []
 
 
 async def test_a_stream_recreated_while_nobody_publishes_is_noticed(
@@ -170,6 +203,12 @@ async def _step_through(publisher: Publisher) -> None:
             if not error.code.startswith("broker_"):
                 raise
     raise AssertionError("it never comes to rest")
+
+
+async def _purge(nats_url: str) -> None:
+    client = await nats.connect(nats_url)
+    await client.jetstream().purge_stream("PLAYLOG_EVENTS")
+    await client.close()
 
 
 async def _crash(*_: object) -> None:

@@ -28,7 +28,7 @@ def message(number: int, *, size: int = 10) -> OutgoingMessage:
     return OutgoingMessage(
         subject=f"playlog.events.{number % 16}.{number}",
         payload=b"x" * size,
-        headers={"Nats-Msg-Id": f"{number}:1-1:0", "traceparent": "é"},
+        header_lines=f"Nats-Msg-Id: {number}:1-1:0\r\ntraceparent: é\r\n".encode(),
     )
 
 

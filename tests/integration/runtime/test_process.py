@@ -88,6 +88,15 @@ async def test_a_second_signal_does_not_wait_for_the_grace(tmp_path: Path) -> No
     assert code == 1
 
 
+async def test_a_signal_ends_a_process_that_still_waits_for_its_database_at_once(tmp_path: Path) -> None:
+    async with running("waiting", tmp_path, PLAYLOG_GRACE_SECONDS="600") as process:
+        await begun(process)
+        process.send_signal(signal.SIGTERM)
+        code, _, err = await ended(process)
+    assert code == 0
+    assert json.loads(err[-1])["event"] == "process.ended"
+
+
 async def test_wrong_settings_are_told_in_plain_words_and_exit_2(tmp_path: Path) -> None:
     async with running("draining", tmp_path, PLAYLOG_SLOTS="many", PLAYLOG_POL="x") as process:
         code, _, err = await ended(process)

@@ -1,13 +1,23 @@
-"""A message of the stream stays within its bytes, all of it counted."""
+"""A message of the stream stays within its bytes, all of it counted; its headers say what it is."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import orjson
+import pytest
 
-from engine.domain.events import RecordedEvent, to_json
-from engine.domain.messages import ENVELOPE_BYTES, MESSAGE_BYTES, Draft, Span, body, encode
+from engine.domain.events import RecordedEvent, iso, to_json
+from engine.domain.messages import (
+    ENVELOPE_BYTES,
+    MESSAGE_BYTES,
+    Draft,
+    Span,
+    body,
+    encode,
+    header_lines,
+    headers,
+)
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -55,3 +65,32 @@ def test_an_event_beyond_the_limit_goes_alone() -> None:
 def test_the_longest_envelope_is_within_what_is_counted_for_it() -> None:
     largest = 2**63 - 1
     assert len(body(Span(largest, 2**31, 2**31), b"h" * 32, "p" * 1_000, ())) < ENVELOPE_BYTES
+
+
+def test_headers_say_which_events_these_are_and_when() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert headers(header_lines(Span(17, 2, 4), 3, moment, "00-ab-cd-01")) == {
+        "Nats-Msg-Id": "17:2-4:3",
+        "ce-specversion": "1.0",
+        "ce-id": "17:2-4",
+        "ce-source": "/playlog",
+        "ce-type": "playlog.events.recorded",
+        "ce-subject": "17",
+        "ce-time": "2026-01-02T03:04:05.000000Z",
+        "ce-datacontenttype": "application/json",
+        "traceparent": "00-ab-cd-01",
+    }
+
+
+@pytest.mark.parametrize("trace", ["x\r\nb: y", "x\ny", "x\r", "\x00", "é", None])
+def test_a_trace_that_would_break_the_headers_is_left_out(trace: str | None) -> None:
+    assert "traceparent" not in headers(header_lines(Span(17, 2, 4), 3, datetime.now(UTC), trace))
+
+
+@pytest.mark.parametrize("year", [1, 999, 2026, 9999])
+@pytest.mark.parametrize("microsecond", [0, 1, 999_999, 500_000])
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=2))])
+def test_a_time_is_always_utc_with_microseconds(year: int, microsecond: int, zone: timezone) -> None:
+    moment = datetime(year, 6, 2, 13, 4, 5, microsecond, tzinfo=zone)
+    hour = moment.astimezone(UTC).hour
+    assert iso(moment) == f"{year:04}-06-02T{hour:02}:04:05.{microsecond:06}Z"
