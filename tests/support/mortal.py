@@ -16,7 +16,7 @@ from engine.errors import Busy, Unavailable, UnknownOutcome
 from engine.read import sweep
 from engine.runtime import database
 from engine.runtime.consumer import PullConsumer
-from engine.runtime.database import Connection, Pool, checkout
+from engine.runtime.database import Connection, Pool, checkout, classified
 from engine.runtime.settings import ProjectorProcess, PublisherProcess, SchedulerProcess
 from engine.runtime.stream import EventStream
 from engine.write.desk import Desk, open_desk
@@ -107,7 +107,8 @@ class Life(Generic[P]):
         )
 
         async def attempt() -> T:
-            return await self.call(action)
+            with classified():
+                return await self.call(action)
 
         return await retrying(attempt)
 
