@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -320,10 +320,10 @@ async def sweep(town: Town) -> Act:
 async def outbox_claim(town: Town) -> Act:
     """A lost claim is free again when its lease has run out, which it does at once here."""
     await town.foreign(executions=2)
-    return Act(town.office, lambda now: _claim_messages(town, now, lease_seconds=0))
+    return Act(town.office, lambda now: claim_messages(town, now, lease_seconds=0))
 
 
-async def _claim_messages(town: Town, now: Office, *, lease_seconds: int) -> list[outbox.Claimed]:
+async def claim_messages(town: Town, now: Office, *, lease_seconds: int) -> list[outbox.Claimed]:
     since: datetime = await town.connection.fetchval("select clock_timestamp()")
     async with now.checkout() as connection:
         claimed = await outbox.claim(connection, 100, lease_seconds)
@@ -337,13 +337,8 @@ async def mark_published(town: Town) -> Act:
     """Messages that an HTTP claimer has published."""
     await town.publish()
     await town.foreign(executions=3)
-    held = await town.office.call(lambda now: _claim_messages(town, now, lease_seconds=60))
-    stream = town.publisher.now._sender._stream
-    await stream.state()
-    for message in held:
-        await stream.publish_one(
-            OutgoingMessage(subject=message.subject, payload=message.payload, headers=message.headers)
-        )
+    held = await town.office.call(lambda now: claim_messages(town, now, lease_seconds=60))
+    await publish_messages(town, held)
     ids, tokens = [each.outbox_id for each in held], [each.lease_token for each in held]
 
     async def call(now: Office) -> None:
@@ -354,11 +349,21 @@ async def mark_published(town: Town) -> Act:
     return Act(town.office, call)
 
 
+async def publish_messages(town: Town, held: Iterable[outbox.Claimed]) -> None:
+    """Publish as an HTTP claimer does, one message after the other."""
+    stream = town.publisher.now._sender._stream
+    await stream.state()
+    for message in held:
+        await stream.publish_one(
+            OutgoingMessage(subject=message.subject, payload=message.payload, headers=message.headers)
+        )
+
+
 async def mark_failed(town: Town) -> Act:
     """A message that an HTTP claimer could not publish; that ends its lease, whoever hears of it."""
     await town.publish()
     await town.foreign(executions=1)
-    (message,) = await town.office.call(lambda now: _claim_messages(town, now, lease_seconds=60))
+    (message,) = await town.office.call(lambda now: claim_messages(town, now, lease_seconds=60))
     town.ledger.outbox_leases.pop()
 
     async def call(now: Office) -> None:

@@ -85,14 +85,14 @@ class Life(Generic[P]):
             CURRENT.reset(token)
         try:
             await asyncio.wait({work, death}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await _stop(work)
+            raise
         finally:
             death.cancel()
         if not self.plan.died.is_set():
             return await work
-        work.cancel()
-        await asyncio.wait({work})
-        if not work.cancelled():
-            work.exception()
+        await _stop(work)
         self.deaths += 1
         await self.restart()
         raise Died
@@ -111,6 +111,14 @@ class Life(Generic[P]):
                 return await self.call(action)
 
         return await retrying(attempt)
+
+
+async def _stop(work: asyncio.Future[T]) -> None:
+    """Cancel a task and wait for its end, whatever that is."""
+    work.cancel()
+    await asyncio.wait({work})
+    if not work.cancelled():
+        work.exception()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +178,13 @@ async def publisher(database_url: str, nats_url: str) -> AsyncIterator[Publisher
 
 
 @contextlib.asynccontextmanager
-async def projector(database_url: str, nats_url: str) -> AsyncIterator[Projector]:
+async def projector(
+    database_url: str, nats_url: str, *, command_timeout: float = 30.0
+) -> AsyncIterator[Projector]:
     """A projector that is stepped by hand; what it does not acknowledge comes again soon."""
-    settings = ProjectorProcess(database_url=database_url, nats_url=nats_url)
+    settings = ProjectorProcess(
+        database_url=database_url, nats_url=nats_url, command_timeout=command_timeout
+    )
     broker = CrashingBroker(settings)
     await broker.connect()
     consumer = PullConsumer(broker, EventStream(broker, settings), "projector", ack_wait=ACK_WAIT_SECONDS)
