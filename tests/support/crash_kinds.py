@@ -9,7 +9,6 @@ from typing import Any
 
 from engine.domain.admit import Verdict
 from engine.domain.ids import derive_id
-from engine.errors import Conflict
 from engine.language import parse
 from engine.runtime.atomic_batch import OutgoingMessage
 from engine.write import catalog, commands, executions, outbox
@@ -236,7 +235,7 @@ async def _nothing_is_to_be_delivered(town: Town) -> bool:
 
 def _due(town: Town, remaining: str, ids: list[int]) -> Act:
     async def done() -> bool:
-        return await town.connection.fetchval(remaining, ids) == 0
+        return bool(await town.connection.fetchval(remaining, ids) == 0)
 
     return Act(town.office, lambda now: now.due.step(), done)
 

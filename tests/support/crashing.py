@@ -57,9 +57,7 @@ class Plan:
         """Note a connection of the process and how it is cut."""
         self.cuts[connection] = cut
 
-    async def around(
-        self, what: str, call: Callable[[], Awaitable[T]], cut: Cut, lost: type[Exception]
-    ) -> T:
+    async def around(self, what: str, call: Callable[[], Awaitable[T]], cut: Cut, lost: type[Exception]) -> T:
         """Make a call, unless this is the one to be struck; `lost` is what its caller then gets."""
         due = self.is_due(what)
         if due and not self.after:
@@ -103,34 +101,29 @@ class CrashingConnection(asyncpg.Connection):
     plan: Plan
 
     async def execute(self, query: str, *args: Any, **more: Any) -> str:
-        return await self._counted(query, lambda: super(CrashingConnection, self).execute(query, *args, **more))
+        return await self._counted(query, super().execute, query, *args, **more)
 
-    async def executemany(self, query: str, *args: Any, **more: Any) -> None:
-        return await self._counted(
-            query, lambda: super(CrashingConnection, self).executemany(query, *args, **more)
-        )
+    async def executemany(self, command: str, args: Any, **more: Any) -> None:
+        return await self._counted(command, super().executemany, command, args, **more)
 
     async def fetch(  # type: ignore[override]
         self, query: str, *args: Any, **more: Any
     ) -> list[asyncpg.Record]:
-        return await self._counted(query, lambda: super(CrashingConnection, self).fetch(query, *args, **more))
+        return await self._counted(query, super().fetch, query, *args, **more)
 
     async def fetchrow(  # type: ignore[override]
         self, query: str, *args: Any, **more: Any
     ) -> asyncpg.Record | None:
-        return await self._counted(query, lambda: super(CrashingConnection, self).fetchrow(query, *args, **more))
+        return await self._counted(query, super().fetchrow, query, *args, **more)
 
     async def fetchval(self, query: str, *args: Any, **more: Any) -> object:
-        return await self._counted(query, lambda: super(CrashingConnection, self).fetchval(query, *args, **more))
+        return await self._counted(query, super().fetchval, query, *args, **more)
 
-    async def copy_records_to_table(self, table_name: str, **more: Any) -> str:  # type: ignore[override]
-        return await self._counted(
-            f"COPY {table_name}",
-            lambda: super(CrashingConnection, self).copy_records_to_table(table_name, **more),
-        )
+    async def copy_records_to_table(self, table_name: str, **more: Any) -> str:
+        return await self._counted(f"COPY {table_name}", super().copy_records_to_table, table_name, **more)
 
-    async def _counted(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
-        return await self.plan.around(what, call, self.terminate, BrokenByTest)
+    async def _counted(self, what: str, call: Callable[..., Awaitable[T]], *args: Any, **more: Any) -> T:
+        return await self.plan.around(what, lambda: call(*args, **more), self.terminate, BrokenByTest)
 
 
 def crashing(plan: Plan) -> type[CrashingConnection]:
@@ -174,7 +167,7 @@ class CrashingWire:
             self._plan.strike(self._wire.cut, nats.errors.ConnectionClosedError)
         self._wire.write(block)
         if due:
-            self._wire._transport.write(b"".join(self._wire._pending))
+            self._wire._socket.write(b"".join(self._wire._pending))  # type: ignore[no-untyped-call]
             self._plan.strike(self._wire.cut, nats.errors.ConnectionClosedError)
 
 

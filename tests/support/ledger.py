@@ -1,4 +1,4 @@
-"""What callers asked for and were told, kept outside the installation so that it can be held against the log."""
+"""What callers asked for and were told, kept by the test so that it can be held against the log."""
 
 from __future__ import annotations
 

@@ -182,9 +182,7 @@ async def projector(
     database_url: str, nats_url: str, *, command_timeout: float = 30.0
 ) -> AsyncIterator[Projector]:
     """A projector that is stepped by hand; what it does not acknowledge comes again soon."""
-    settings = ProjectorProcess(
-        database_url=database_url, nats_url=nats_url, command_timeout=command_timeout
-    )
+    settings = ProjectorProcess(database_url=database_url, nats_url=nats_url, command_timeout=command_timeout)
     broker = CrashingBroker(settings)
     await broker.connect()
     consumer = PullConsumer(broker, EventStream(broker, settings), "projector", ack_wait=ACK_WAIT_SECONDS)

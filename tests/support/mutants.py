@@ -5,8 +5,6 @@ The piece must be there exactly once, so that a mutant which no longer applies f
 
 from __future__ import annotations
 
-import __future__
-
 import importlib
 import inspect
 import textwrap
@@ -46,8 +44,7 @@ class Mutant:
 
     def _recompiled(self, function: FunctionType) -> object:
         source = self._changed(textwrap.dedent(inspect.getsource(function)))
-        flags = __future__.annotations.compiler_flag
-        code = compile(source, f"<mutant of {self.where}>", "exec", flags=flags, dont_inherit=True)
         names: dict[str, FunctionType] = {}
-        exec(code, function.__globals__, names)
+        # The future of this module, annotations, is that of every module.
+        exec(compile(source, f"<mutant of {self.where}>", "exec"), function.__globals__, names)
         return names[function.__name__].__code__

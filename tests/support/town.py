@@ -13,12 +13,13 @@ import asyncpg
 
 from engine.domain.admit import Verdict
 from engine.domain.ids import derive_id
+from engine.errors import Conflict
 from engine.language import parse
 from engine.write import catalog, commands, executions
 from engine.write.commands import Claimed, Lease, Result
 from engine.write.executions import StartOrder
-from publisher.role import Publisher
 from projector.role import Projector
+from publisher.role import Publisher
 from tests.support.checker import snapshot_versions
 from tests.support.ledger import Ledger
 from tests.support.mortal import Life, Office, office, projector, publisher
@@ -85,7 +86,10 @@ class Town:
         """Start an execution with a number of its own as its input and its key."""
         number = next(self.numbers)
         order = StartOrder(
-            playbook=playbook, inputs={"n": number}, key=f"number-{number}", **more  # type: ignore[arg-type]
+            playbook=playbook,
+            inputs={"n": number},
+            key=f"number-{number}",
+            **more,  # type: ignore[arg-type]
         )
         execution_id = await self.office.call(lambda now: self.order(now, order))
         self.cases[execution_id] = self.case
@@ -105,7 +109,12 @@ class Town:
         ids = [FOREIGN_IDS + next(self.numbers) for _ in range(executions)]
         self.cases.update(dict.fromkeys(ids, self.case))
         return [
-            {"execution_id": each, "event_id": each * 1000 + n, "event_type": "order.noted", "result": {"n": n}}
+            {
+                "execution_id": each,
+                "event_id": each * 1000 + n,
+                "event_type": "order.noted",
+                "result": {"n": n},
+            }
             for n in range(1, events + 1)
             for each in ids
         ]
@@ -121,14 +130,16 @@ class Town:
             asked.acknowledged = True
 
     async def foreign(self, executions: int = 2, events: int = 2) -> list[int]:
-        """Fresh foreign executions, each recorded in two appends."""
+        """Fresh foreign executions, recorded in an append an event."""
         rows = self.foreign_rows(executions, events)
-        middle = len(rows) // 2
-        for part in (rows[:middle], rows[middle:]):
-            await self.office.call(lambda now, part=part: self.record(now, part))  # type: ignore[misc]
-        return sorted({int(str(row["execution_id"])) for row in rows})
+        for place in range(0, len(rows), executions):
+            part = rows[place : place + executions]
+            await self.office.call(partial(self.record, rows=part))
+        return [int(str(row["execution_id"])) for row in rows[:executions]]
 
-    async def claim(self, now: Office, worker: str, *, limit: int = 100, lease: float = 60.0) -> list[Claimed]:
+    async def claim(
+        self, now: Office, worker: str, *, limit: int = 100, lease: float = 60.0
+    ) -> list[Claimed]:
         """Claim for a worker and note what it holds."""
         async with now.checkout() as connection:
             claimed = await commands.claim(
@@ -154,6 +165,7 @@ class Town:
 
     async def finish(self) -> None:
         """Do what is left to do, as workers, schedulers and people would, until every execution has ended."""
+        waiting: list[int] = []
         for round_ in range(MOST_ROUNDS):
             waiting = [row["execution_id"] for row in await self.connection.fetch(OPEN)]
             if not waiting:
@@ -199,7 +211,7 @@ class Town:
 
 async def go(now: Office, execution_id: int) -> None:
     """The signal that `town/main` waits for; ended executions need none."""
-    with contextlib.suppress(executions.Conflict):
+    with contextlib.suppress(Conflict):
         await executions.signal(now.desk.appender, execution_id, "go", None, f"go {execution_id}")
 
 

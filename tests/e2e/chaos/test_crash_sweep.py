@@ -50,7 +50,7 @@ async def test_whatever_call_breaks_the_log_tells_one_story(
         cases = {town.cases.get(each.execution_id or 0, "") for each in found}
         assert found == [], cases
     with capsys.disabled():
-        print(
+        print(  # noqa: T201  # how much was struck belongs to the proof
             f"\n{name}: {fired.total()} points fired, {fired['death']} of them deaths,"
             f" {town.ledger.acknowledged} answers, {log.size} events"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 
 import pytest
@@ -88,7 +87,9 @@ MUTANTS = {
         Kind.STREAM,
     ),
     "narrow time-out catch": Caught(
-        Mutant("engine.runtime.loop:_one_pass", "except Exception as error:", "except PlaylogError as error:"),
+        Mutant(
+            "engine.runtime.loop:_one_pass", "except Exception as error:", "except PlaylogError as error:"
+        ),
         scenarios.a_statement_that_takes_too_long,
         Kind.SNAPSHOT,
     ),
