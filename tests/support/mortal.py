@@ -137,13 +137,15 @@ class Office:
 
 
 @contextlib.asynccontextmanager
-async def office(database_url: str) -> AsyncIterator[Office]:
-    """An office with one writer, so that its calls come in one order."""
-    settings = SchedulerProcess(database_url=database_url)
+async def office(
+    database_url: str, *, writers: int = 1, command_timeout: float = 30.0
+) -> AsyncIterator[Office]:
+    """An office; with one writer its calls come in one order."""
+    settings = SchedulerProcess(database_url=database_url, command_timeout=command_timeout)
     pool = await database.open_pool(settings, size=3)
     try:
         async with open_desk(
-            partial(database.connect, settings), partial(checkout, pool), lambda *_: None, writers=1
+            partial(database.connect, settings), partial(checkout, pool), lambda *_: None, writers=writers
         ) as desk:
             yield Office(
                 pool,
