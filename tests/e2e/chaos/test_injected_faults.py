@@ -12,7 +12,7 @@ from engine.runtime import database
 from engine.write.executions import StartOrder
 from tests.support.checker import check
 from tests.support.crashing import CrashingSession
-from tests.support.injecting import STRIKES, Fault, Injector, raising
+from tests.support.injecting import STRIKES, TERMINATED, Fault, Injector, raising
 from tests.support.mortal import Life, office
 from tests.support.servers import connected
 from tests.support.town import Town, running_town
@@ -23,7 +23,7 @@ FAULTS: list[Fault] = [
     raising("55P03"),
     raising("57014"),
     raising("53100"),
-    Injector.terminated,
+    raising(TERMINATED),
     Injector.locked_out,
 ]
 ROUNDS = 45 if os.environ.get("CHAOS") == "long" else 3

@@ -131,8 +131,13 @@ def test_another_event_in_the_stream_than_in_the_log_is_seen() -> None:
 
 @pytest.mark.parametrize(
     ("versions", "drifted", "broken"),
-    [({1: 4}, [], set()), ({1: 3}, [], {Kind.SNAPSHOT}), ({}, [], {Kind.SNAPSHOT})]
-    + [({1: 4, 2: 1}, [], {Kind.SNAPSHOT}), ({1: 4}, [1], {Kind.SNAPSHOT})],
+    [
+        ({1: 4}, [], set()),
+        ({1: 3}, [], {Kind.SNAPSHOT}),
+        ({}, [], {Kind.SNAPSHOT}),
+        ({1: 4, 2: 1}, [], {Kind.SNAPSHOT}),
+        ({1: 4}, [1], {Kind.SNAPSHOT}),
+    ],
 )
 def test_a_snapshot_that_is_behind_or_untrue_is_seen(
     versions: dict[int, int], drifted: list[int], broken: set[Kind]
