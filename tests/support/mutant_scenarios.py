@@ -30,7 +30,7 @@ from tests.support.town import Town, result_of
 
 Scenario = Callable[[Town], Awaitable[int]]
 
-REST_SECONDS = 2.0
+REST_SECONDS = 5.0
 MOST_SECONDS = 20.0
 TIMED_OUT_SECONDS = 0.2
 
