@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 import asyncpg
 import nats.errors
+from asyncpg.cursor import CursorFactory
 from nats.aio.msg import Msg
 
 from engine.runtime.broker import Broker
@@ -121,6 +122,12 @@ class CrashingConnection(asyncpg.Connection):
 
     async def copy_records_to_table(self, table_name: str, **more: Any) -> str:
         return await self._counted(f"COPY {table_name}", super().copy_records_to_table, table_name, **more)
+
+    def cursor(self, query: str, *args: Any, **more: Any) -> CursorFactory:  # type: ignore[override]
+        """Breaks, if it is the one, as it is opened."""
+        if self.plan.is_due(query):
+            self.plan.strike(self.terminate, BrokenByTest)
+        return super().cursor(query, *args, **more)
 
     async def _counted(self, what: str, call: Callable[..., Awaitable[T]], *args: Any, **more: Any) -> T:
         return await self.plan.around(what, lambda: call(*args, **more), self.terminate, BrokenByTest)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
+import pytest
 import tenacity
 
 from engine.errors import Busy, Unavailable, UnknownOutcome
@@ -19,22 +20,32 @@ from engine.runtime.consumer import PullConsumer
 from engine.runtime.database import Connection, Pool, checkout, classified
 from engine.runtime.settings import ProjectorProcess, PublisherProcess, SchedulerProcess
 from engine.runtime.stream import EventStream
+from engine.write import commands
 from engine.write.desk import Desk, open_desk
 from engine.write.materialize import Intake
+from projector import role as projector_role
 from projector.role import Projector
 from publisher.role import Publisher
 from scheduler.due import DueRole
 from scheduler.sweep import DeadlineRole, SweepRole
-from tests.support.crashing import CURRENT, CrashingBroker, Plan
+from tests.support.crashing import CURRENT, CrashingBroker, CrashingSession, Plan
 
 P = TypeVar("P")
 T = TypeVar("T")
 
+WAIT_SECONDS = 0.05
 ACK_WAIT_SECONDS = 0.5
 PATIENCE_SECONDS = 20.0
 PAUSE_SECONDS = 0.005
 PASSING = (Busy, Unavailable, UnknownOutcome)
 """What a caller repeats its request after, with the same ids and keys."""
+
+
+def follow_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The product's connections follow plans; what would rest for seconds does not."""
+    monkeypatch.setattr(database, "SessionlessConnection", CrashingSession)
+    monkeypatch.setattr(projector_role, "WAIT_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(commands, "LONG_ATTEMPT_SECONDS", 0.0)
 
 
 class Died(Exception):  # noqa: N818  # named as the fact it reports

@@ -21,8 +21,10 @@ from engine.runtime.loop import run_role
 from engine.write import commands, executions, outbox
 from engine.write.commands import Claimed, Lease
 from projector.role import Projector
+from tests.support.acts import Act
 from tests.support.checker import STREAM, read_stream
-from tests.support.crash_kinds import KINDS, Act, claim_messages, publish_messages
+from tests.support.crash_kinds import KINDS
+from tests.support.crash_publishing import claim_messages, publish_messages
 from tests.support.eventually import eventually
 from tests.support.mortal import Life, Office, projector
 from tests.support.servers import connected

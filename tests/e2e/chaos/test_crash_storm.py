@@ -7,12 +7,9 @@ import random
 
 import pytest
 
-import projector.role
-from engine.runtime import database
-from engine.write import commands
 from tests.support.checker import check
 from tests.support.crash_kinds import KINDS
-from tests.support.crashing import CrashingSession
+from tests.support.mortal import follow_plans
 from tests.support.town import Town, running_town
 
 SEEDS = range(40) if os.environ.get("CHAOS") == "long" else range(1)
@@ -21,11 +18,8 @@ MOST_CALLS = 12
 
 
 @pytest.fixture(autouse=True)
-def calls_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The product's connections follow plans; what rests for seconds does not."""
-    monkeypatch.setattr(database, "SessionlessConnection", CrashingSession)
-    monkeypatch.setattr(projector.role, "WAIT_SECONDS", 0.05)
-    monkeypatch.setattr(commands, "LONG_ATTEMPT_SECONDS", 0.0)
+def plans_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    follow_plans(monkeypatch)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

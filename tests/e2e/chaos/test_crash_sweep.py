@@ -13,12 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
-import projector.role
-from engine.runtime import database
-from engine.write import commands
+from tests.support.acts import Kind
 from tests.support.checker import inspect
-from tests.support.crash_kinds import KINDS, Kind
-from tests.support.crashing import CrashingSession
+from tests.support.crash_kinds import KINDS
+from tests.support.mortal import follow_plans
 from tests.support.town import Town, running_town
 
 MOST_CALLS = 80
@@ -28,11 +26,8 @@ POINTS_A_CALL = 4 if LONG else 2
 
 
 @pytest.fixture(autouse=True)
-def calls_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The product's connections follow plans; what rests for seconds does not."""
-    monkeypatch.setattr(database, "SessionlessConnection", CrashingSession)
-    monkeypatch.setattr(projector.role, "WAIT_SECONDS", 0.05)
-    monkeypatch.setattr(commands, "LONG_ATTEMPT_SECONDS", 0.0)
+def plans_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    follow_plans(monkeypatch)
 
 
 @pytest.mark.parametrize("name", KINDS)

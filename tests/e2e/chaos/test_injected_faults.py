@@ -8,12 +8,10 @@ from functools import partial
 
 import pytest
 
-from engine.runtime import database
 from engine.write.executions import StartOrder
 from tests.support.checker import check
-from tests.support.crashing import CrashingSession
 from tests.support.injecting import STRIKES, TERMINATED, Fault, Injector, raising
-from tests.support.mortal import Life, office
+from tests.support.mortal import Life, follow_plans, office
 from tests.support.servers import connected
 from tests.support.town import Town, running_town
 
@@ -32,8 +30,8 @@ STATEMENT_SECONDS = 0.5
 
 
 @pytest.fixture(autouse=True)
-def connections_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "SessionlessConnection", CrashingSession)
+def plans_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    follow_plans(monkeypatch)
 
 
 async def test_appends_that_the_server_strikes_down_are_repeated_and_recorded_once(

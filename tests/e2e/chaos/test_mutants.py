@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 import projector.role
-from engine.runtime import database
 from tests.support import mutant_scenarios as scenarios
 from tests.support.checker import inspect
-from tests.support.crashing import CrashingSession
+from tests.support.mortal import follow_plans
 from tests.support.mutant_scenarios import Scenario
 from tests.support.mutants import Mutant
 from tests.support.town import running_town
@@ -107,10 +106,8 @@ SCENARIOS = sorted({each.scenario for each in MUTANTS.values()}, key=lambda scen
 
 
 @pytest.fixture(autouse=True)
-def calls_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The product's connections follow plans; messages come one at a time and at once."""
-    monkeypatch.setattr(database, "SessionlessConnection", CrashingSession)
-    monkeypatch.setattr(projector.role, "WAIT_SECONDS", 0.05)
+def plans_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    follow_plans(monkeypatch)
     monkeypatch.setattr(projector.role, "BATCH", 1)
 
 
