@@ -34,6 +34,7 @@ Scenario = Callable[[Town], Awaitable[int]]
 
 REST_SECONDS = 5.0
 MOST_SECONDS = 20.0
+MOST_CALLS = 40
 TIMED_OUT_SECONDS = 0.2
 
 
@@ -100,7 +101,7 @@ async def everything_delivered_again(town: Town) -> int:
 
 
 async def a_projector_that_dies_at_each_call(town: Town) -> int:
-    return await deaths(town, only_messages, calls=5)
+    return await deaths(town, only_messages)
 
 
 async def only_messages(town: Town) -> Act:
@@ -115,23 +116,26 @@ async def only_messages(town: Town) -> Act:
 
 
 async def a_publisher_that_dies_at_each_call(town: Town) -> int:
-    return await deaths(town, KINDS["publish"].ready, KINDS["publish"].calls)
+    return await deaths(town, KINDS["publish"].ready)
 
 
-async def deaths(town: Town, ready: Callable[[Town], Awaitable[Act]], calls: int) -> int:
+async def deaths(town: Town, ready: Callable[[Town], Awaitable[Act]]) -> int:
     """Fresh work for each call at which its process dies before the server sees it; no sweep heals."""
     fired = 0
-    for at in range(1, calls + 1):
+    for at in range(1, MOST_CALLS):
         act = await ready(town)
-        act.life.plan.arm(at, after=False, deadly=True)
+        plan = act.life.plan
+        plan.arm(at, after=False, deadly=True)
         try:
             async with asyncio.timeout(REST_SECONDS):
                 await act.complete(town)
         except (AssertionError, TimeoutError):
             break
         finally:
-            fired += act.life.plan.fired
-            act.life.plan.disarm()
+            plan.disarm()
+            fired += plan.fired
+        if not plan.fired:
+            break
     await come_to_rest(town)
     return fired
 
