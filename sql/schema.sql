@@ -1,4 +1,5 @@
 -- The schema as the migrations leave it; written by `make schema`, never by hand.
+set check_function_bodies = off;
 
 create sequence playlog.id_sequence;
 
@@ -31,6 +32,7 @@ create table playlog.command (
     priority smallint not null default 0,
     state text not null default 'pending'::text,
     input json not null,
+    handles json,
     timeout_seconds double precision not null,
     available_at timestamp with time zone not null,
     deadline timestamp with time zone,
@@ -47,6 +49,7 @@ create table playlog.command (
 ) with (fillfactor=70);
 comment on column playlog.command.announced_at is 'when the first heartbeat recorded the claim in the log';
 comment on column playlog.command.deadline is 'end of the attempt, counted from its claim; no lease goes beyond it';
+comment on column playlog.command.handles is 'the places in the input where a reference stands for its payload; null when there are none';
 CREATE INDEX command_claimable ON playlog.command USING btree (pool, priority DESC, available_at, command_id) WHERE (state = 'pending'::text);
 CREATE INDEX command_closed ON playlog.command USING btree (closed_at) WHERE (state = 'closed'::text);
 CREATE INDEX command_leased ON playlog.command USING btree (leased_until) WHERE (state = 'claimed'::text);
@@ -196,11 +199,15 @@ create table playlog.outbox (
     created_at timestamp with time zone not null default clock_timestamp(),
     constraint outbox_lease CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
     constraint outbox_pk PRIMARY KEY (outbox_id),
+    constraint outbox_state CHECK (((attempts > 0) = ((lease_token IS NOT NULL) OR (first_failed_at IS NOT NULL)))),
     constraint outbox_versions CHECK (((last_version >= first_version) AND (first_version >= 1)))
 );
 comment on table playlog.outbox is 'messages waiting to be published; a published row is deleted';
-CREATE INDEX outbox_held ON playlog.outbox USING btree (execution_id, outbox_id) WHERE ((lease_token IS NOT NULL) OR (first_failed_at IS NOT NULL));
-CREATE INDEX outbox_shard ON playlog.outbox USING btree (shard, outbox_id);
+comment on column playlog.outbox.attempts is '0 until it was leased or failed for the first time; from then on it can hold back its execution';
+CREATE INDEX outbox_fresh ON playlog.outbox USING btree (shard, outbox_id) WHERE (attempts = 0);
+CREATE INDEX outbox_leased ON playlog.outbox USING btree (shard, leased_until, outbox_id) WHERE (lease_token IS NOT NULL);
+CREATE INDEX outbox_parked ON playlog.outbox USING btree (shard, available_at, outbox_id) WHERE ((first_failed_at IS NOT NULL) AND (lease_token IS NULL));
+CREATE INDEX outbox_tried ON playlog.outbox USING btree (execution_id, outbox_id) WHERE (attempts > 0);
 
 create table playlog.outbox_dead (
     outbox_id bigint not null,
@@ -415,6 +422,63 @@ end
 $function$;
 comment on function playlog.drop_detached(text) is 'drops a table that is no partition any more; says whether there was one';
 
+CREATE OR REPLACE FUNCTION playlog.due_messages(shards smallint[], most integer)
+ RETURNS TABLE(outbox_id bigint, execution_id bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    with found as materialized (
+        select d.outbox_id, d.execution_id
+        from unnest(shards) as owned (shard)
+        cross join lateral playlog.due_of_shard(owned.shard, most) as d
+    )
+    select f.outbox_id, f.execution_id
+    from found f
+    where not exists (
+        select from playlog.outbox tried
+        where tried.attempts > 0 and tried.execution_id = f.execution_id and tried.outbox_id < f.outbox_id
+            and tried.outbox_id not in (select found.outbox_id from found)
+        offset 0 -- keeps the planner from joining with all tried messages where it believes that they are few
+    )
+$function$;
+comment on function playlog.due_messages(smallint[],integer) is 'due messages of shards, so many of each kind; none whose execution has an earlier one that is left out';
+
+CREATE OR REPLACE FUNCTION playlog.due_of_shard(of_shard smallint, most integer)
+ RETURNS SETOF playlog.outbox
+ LANGUAGE sql
+ STABLE
+AS $function$
+    (select * from playlog.due_outbox()
+        where shard = of_shard and attempts = 0
+        order by outbox_id limit most)
+    union all
+    (select * from playlog.due_outbox()
+        where shard = of_shard and lease_token is not null and leased_until <= (select clock_timestamp())
+        order by leased_until, outbox_id limit most)
+    union all
+    (select * from playlog.due_outbox()
+        where shard = of_shard and first_failed_at is not null and lease_token is null
+        order by available_at, outbox_id limit most)
+$function$;
+comment on function playlog.due_of_shard(smallint,integer) is 'due messages of a shard: new ones, ones whose lease ran out, ones whose backoff is over; so many of each';
+
+CREATE OR REPLACE FUNCTION playlog.due_outbox()
+ RETURNS SETOF playlog.outbox
+ LANGUAGE sql
+ STABLE
+AS $function$
+    select o.*
+    from playlog.outbox o
+    where o.available_at <= (select clock_timestamp())
+        and (o.leased_until is null or o.leased_until <= (select clock_timestamp()))
+        and not exists (
+            select from playlog.outbox held
+            where held.attempts > 0 and held.execution_id = o.execution_id and held.outbox_id < o.outbox_id
+                and (held.available_at > clock_timestamp() or held.leased_until > clock_timestamp())
+        )
+$function$;
+comment on function playlog.due_outbox() is 'what may be published now: a leased or parked message holds back itself and the later ones of its execution';
+
 CREATE OR REPLACE FUNCTION playlog.empty_partition(month text)
  RETURNS void
  LANGUAGE plpgsql
@@ -508,7 +572,8 @@ $function$;
 alter table playlog.playbook_version add constraint playbook_version_definition FOREIGN KEY (definition_hash) REFERENCES playlog.definition(definition_hash);
 alter table playlog.playbook_version add constraint playbook_version_playbook FOREIGN KEY (path) REFERENCES playlog.playbook(path);
 
-CREATE TRIGGER audit_append_only BEFORE UPDATE ON playlog.audit FOR EACH ROW EXECUTE FUNCTION playlog.refuse_change();
+CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE ON playlog.audit FOR EACH ROW EXECUTE FUNCTION playlog.refuse_change();
+CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON playlog.audit FOR EACH STATEMENT EXECUTE FUNCTION playlog.refuse_change();
 
 CREATE TRIGGER definition_append_only BEFORE DELETE OR UPDATE ON playlog.definition FOR EACH ROW EXECUTE FUNCTION playlog.refuse_change();
 

@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import nats.errors
 import orjson
 
 from engine import errors
@@ -81,7 +82,7 @@ async def publish_batch(wire: Wire, messages: Sequence[OutgoingMessage]) -> int:
     last = _headers(messages[-1], batch_id, len(messages)) | {_COMMIT: "1"}
     if len(messages) > 1:
         await _open(wire, messages[0], _headers(messages[0], batch_id, 1))
-        wire.write(b"".join(frames[1:-1]))
+        _stream(wire, b"".join(frames[1:-1]))
     remaining = max(_LEAST_SECONDS, started + _PUBLISH_SECONDS - time.monotonic())
     answer = await _publish(wire, messages[-1], last, remaining)
     if answer.get("count") != len(messages):
@@ -126,6 +127,13 @@ async def _open(wire: Wire, message: OutgoingMessage, headers: Mapping[str, str]
     if answer.data:
         _decoded(answer.data)
         raise BatchRefused(0, "the server does not know atomic batches and stored the first message")
+
+
+def _stream(wire: Wire, block: bytes) -> None:
+    try:
+        wire.write(block)
+    except nats.errors.Error as error:
+        raise errors.Unavailable("NATS is away", code="broker_away", retry_after=1) from error
 
 
 async def _publish(

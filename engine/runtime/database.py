@@ -72,7 +72,11 @@ async def connect(settings: DatabaseSettings, *, url: str | None = None, name: s
             statement_cache_size=settings.statement_cache_size,
             server_settings=_server_settings(settings, name),
         )
-        await refuse_fractions(connection)
+        try:
+            await refuse_fractions(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     return await _patiently(settings, attempt)

@@ -121,7 +121,7 @@ async def test_two_processes_with_overlapping_batches_store_and_publish_the_dist
     assert tally.sent > 2 * EVENTS
     await check_distinct_set(connection, execution_ids)
     story = await check_log(connection)
-    assert story.events == EVENTS + BEGUN * EXECUTIONS
+    assert story.size == EVENTS + BEGUN * EXECUTIONS
     await check_stream(nats_url, story)
 
 

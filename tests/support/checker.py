@@ -1,10 +1,12 @@
-"""After every fault: the log, the outbox, the stream and the snapshots must tell one story."""
+"""After every fault: log, outbox, stream, snapshots and answers must tell one story.
+
+What a broken promise is, `tests.support.violations` knows; here everything is read and put before it.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import asyncpg
 import nats
@@ -13,80 +15,118 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import FetchTimeoutError, NotFoundError
 
-from engine.domain.vocabulary import TERMINAL_EVENTS, EventType
 from engine.read.verify import verify
+from tests.support import violations
+from tests.support.ledger import Ledger
+from tests.support.violations import Event, Head, Kind, Log, Published, Violation
 
 STREAM = "PLAYLOG_EVENTS"
-AFTER_THE_END = {EventType.COMMAND_LATE.value}
-TERMINAL = {kind.value for kind in TERMINAL_EVENTS}
+HEADS = "select execution_id, version, ended_at, definition_hash from playlog.execution"
+EVENTS = """
+select execution_id, version, event_id, event_type, recorded_at, command_id, meta ->> 'worker_id' as worker_id
+from playlog.event
+order by execution_id, version
+"""
+WAITING = """
+select execution_id, 'waits' as what from playlog.outbox
+union all
+select execution_id, 'is dead' from playlog.outbox_dead
+"""
 
 
-@dataclass(slots=True)
-class Story:
-    """What the log says: the versions of each execution and how many have ended."""
-
-    versions: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
-    ended: int = 0
-    messages: int = 0
-
-    @property
-    def events(self) -> int:
-        return sum(map(len, self.versions.values()))
+async def check(connection: asyncpg.Connection, nats_url: str, ledger: Ledger, *, faults: int) -> Log:
+    """The whole check; raises AssertionError with every violation. `faults` is how many have fired."""
+    log, found = await inspect(connection, nats_url, ledger, faults=faults)
+    require_none(found)
+    return log
 
 
-async def check_log(connection: asyncpg.Connection) -> Story:
+def require_none(found: Iterable[Violation]) -> None:
+    """Raise AssertionError when a promise is broken."""
+    lines = [f"{each.kind}: {each.execution_id}: {each.detail}" for each in found]
+    assert not lines, "\n".join(lines)
+
+
+async def inspect(
+    connection: asyncpg.Connection, nats_url: str, ledger: Ledger, *, faults: int
+) -> tuple[Log, list[Violation]]:
+    """The log and every violation of a promise."""
+    log = await read_log(connection)
+    versions = await snapshot_versions(connection)
+    ledger.saw(versions)
+    return log, [
+        *violations.in_log(log),
+        *violations.in_answers(log, ledger),
+        *violations.in_results(log, ledger),
+        *violations.in_leases(ledger.outbox_leases),
+        *await in_outbox(connection),
+        *violations.in_stream(log, map(published, await read_stream(nats_url))),
+        *violations.in_snapshots(log, versions, await drifted(connection, versions)),
+        *violations.in_sightings(ledger),
+        *violations.in_the_test(ledger, log, faults),
+    ]
+
+
+async def read_log(connection: asyncpg.Connection) -> Log:
+    """All heads and events, as of one moment."""
+    log = Log()
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        for row in await connection.fetch(HEADS):
+            log.heads[row["execution_id"]] = Head(
+                row["version"], row["ended_at"] is not None, row["definition_hash"] is None
+            )
+        for row in await connection.fetch(EVENTS):
+            execution_id, *rest = row
+            log.events[execution_id].append(Event(*rest))
+    return log
+
+
+async def in_outbox(connection: asyncpg.Connection) -> list[Violation]:
+    """Nothing waits after the outbox was drained."""
+    rows = await connection.fetch(WAITING)
+    return [Violation(Kind.OUTBOX, row["execution_id"], f"a message {row['what']}") for row in rows]
+
+
+async def snapshot_versions(connection: asyncpg.Connection) -> dict[int, int]:
+    """The version of each snapshot."""
+    rows = await connection.fetch("select execution_id, version from playlog.snapshot")
+    return {row["execution_id"]: row["version"] for row in rows}
+
+
+async def drifted(connection: asyncpg.Connection, execution_ids: Iterable[int]) -> list[int]:
+    """Executions whose snapshot is not what a fresh fold makes of the log, or cannot be folded."""
+    verified = await verify(connection, list(execution_ids))
+    return [*(drift.execution_id for drift in verified.drifted), *verified.failed]
+
+
+def published(body: bytes) -> Published:
+    """A message of the stream."""
+    message = orjson.loads(body)
+    events = tuple((event["version"], int(event["event_id"])) for event in message["events"])
+    return Published(int(message["execution_id"]), events)
+
+
+async def check_log(connection: asyncpg.Connection) -> Log:
     """Versions 1..n without gaps up to the head, times never fall, one terminal event a run."""
-    story = Story()
-    rows = await connection.fetch(
-        "select execution_id, version, event_type, recorded_at from playlog.event"
-        " order by execution_id, version"
-    )
-    types: dict[int, list[str]] = defaultdict(list)
-    moments = defaultdict(list)
-    for row in rows:
-        story.versions[row["execution_id"]].append(row["version"])
-        types[row["execution_id"]].append(row["event_type"])
-        moments[row["execution_id"]].append(row["recorded_at"])
-    heads = await connection.fetch("select execution_id, version, ended_at from playlog.execution")
-    assert {head["execution_id"] for head in heads} == set(story.versions)
-    for head in heads:
-        execution_id = head["execution_id"]
-        assert story.versions[execution_id] == list(range(1, head["version"] + 1)), execution_id
-        assert moments[execution_id] == sorted(moments[execution_id]), execution_id
-        before_late = [kind for kind in types[execution_id] if kind not in AFTER_THE_END]
-        terminal = [kind for kind in before_late if kind in TERMINAL]
-        if head["ended_at"] is not None:
-            assert terminal == [before_late[-1]], types[execution_id]
-            story.ended += 1
-        else:
-            assert terminal == [], types[execution_id]
-    return story
+    log = await read_log(connection)
+    require_none(violations.in_log(log))
+    return log
 
 
 async def check_outbox_is_empty(connection: asyncpg.Connection) -> None:
-    assert await connection.fetchval("select count(*) from playlog.outbox") == 0
-    assert await connection.fetchval("select count(*) from playlog.outbox_dead") == 0
+    """Nothing waits and nothing was given up."""
+    require_none(await in_outbox(connection))
 
 
-async def check_snapshots(connection: asyncpg.Connection, story: Story) -> None:
+async def check_snapshots(connection: asyncpg.Connection, log: Log) -> None:
     """Each snapshot is at its head's version and equals a fresh fold."""
-    rows = await connection.fetch("select execution_id, version from playlog.snapshot")
-    stored = {row["execution_id"]: row["version"] for row in rows}
-    assert stored == {execution_id: versions[-1] for execution_id, versions in story.versions.items()}
-    verified = await verify(connection, list(stored))
-    assert verified.drifted == []
-    assert len(stored) == len(story.versions)
+    versions = await snapshot_versions(connection)
+    require_none(violations.in_snapshots(log, versions, await drifted(connection, versions)))
 
 
-async def check_stream(nats_url: str, story: Story) -> None:
+async def check_stream(nats_url: str, log: Log) -> None:
     """The stream, rid of repetitions, holds every event of the log in its execution's order."""
-    seen: dict[int, int] = defaultdict(int)
-    for body in await read_stream(nats_url):
-        message = orjson.loads(body)
-        story.messages += 1
-        follow(seen, int(message["execution_id"]), message["events"])
-    expected = {execution_id: versions[-1] for execution_id, versions in story.versions.items()}
-    assert dict(seen) == expected
+    require_none(violations.in_stream(log, map(published, await read_stream(nats_url))))
 
 
 async def check_newest_generation(nats_url: str, heads: dict[int, int]) -> None:

@@ -57,7 +57,7 @@ async def one_story(installation: Installation, load: Load) -> None:
         await check_snapshots(connection, story)
         if installation.engine.servers.nats_url != MEMORY:
             await check_stream(installation.engine.servers.nats_url, story)
-        assert set(story.versions) == set(load.acknowledged.values())
+        assert set(story.heads) == set(load.acknowledged.values())
         rows = await connection.fetch(
             "select e.execution_id, e.event_type, e.payload from playlog.event e join playlog.execution x"
             " on x.execution_id = e.execution_id where e.event_type like 'execution.%' and e.version > 1"

@@ -6,8 +6,9 @@ import asyncpg
 import pytest
 
 from engine import errors
+from engine.runtime import database
 from engine.runtime.checks import add_database_checks
-from engine.runtime.database import checkout, classified, classify, connect, open_pool
+from engine.runtime.database import Connection, checkout, classified, classify, connect, open_pool
 from engine.runtime.health import Health
 from engine.runtime.settings import DatabaseSettings
 
@@ -33,6 +34,22 @@ async def test_a_statement_is_given_up_after_its_time(database_url: str) -> None
         assert await connection.fetchval("SELECT 1") == 1
     finally:
         await connection.close()
+
+
+async def test_a_connection_that_is_not_made_ready_is_not_left_open(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Connection] = []
+
+    async def cancelled(connection: Connection) -> None:
+        opened.append(connection)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(database, "refuse_fractions", cancelled)
+    with pytest.raises(asyncio.CancelledError):
+        await connect(settings_for(database_url))
+    (connection,) = opened
+    assert connection.is_closed()
 
 
 async def test_an_integer_column_refuses_a_fraction_and_keeps_63_bits(database_url: str) -> None:

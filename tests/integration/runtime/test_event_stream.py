@@ -11,6 +11,7 @@ from engine.runtime.broker import Broker, Refused
 from engine.runtime.embedded import EmbeddedNats
 from engine.runtime.settings import BrokerSettings
 from engine.runtime.stream import STREAM_MISSING, EventStream
+from tests.support.crashing import CURRENT, CrashingBroker, Plan
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
@@ -67,6 +68,29 @@ async def test_a_batch_is_stored_whole_and_in_order(stream: EventStream) -> None
 @pytest.mark.parametrize("count", [1, 2, 3])
 async def test_a_small_batch_is_a_batch_too(stream: EventStream, count: int) -> None:
     assert await stream.publish_atomic(messages(*range(count))) == count
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_batch_whose_connection_breaks_is_stored_whole_or_not_at_all(
+    stream: EventStream, nats_url: str, call: int, *, after: bool
+) -> None:
+    """Calls: the first message, which is answered; all but the last, which are not; the last."""
+    plan = Plan()
+    CURRENT.set(plan)
+    broker = CrashingBroker(settings_for(nats_url))
+    try:
+        await broker.connect(wait_seconds=10)
+        breaking = EventStream(broker, settings_for(nats_url))
+        await breaking.state()
+        plan.arm(call, after=after)
+        unclear = call == 3
+        with pytest.raises(errors.UnknownOutcome if unclear else errors.Unavailable):
+            await breaking.publish_atomic(messages(1, 2, 3))
+    finally:
+        await broker.close()
+    assert plan.fired
+    assert await stored(stream) == (3 if unclear and after else 0)
 
 
 @pytest.mark.parametrize("batch", [(5, 1), (1, 5), (5, 1, 6), (1,)])
