@@ -88,7 +88,9 @@ async def _changes(bench: Bench, rows: int) -> list[tuple[str, Work]]:
     first, second = await _full_month(bench, rows), await _full_month(bench, rows)
     made, plain = bench.next_month(), bench.next_month()
     # The purges are to find one partition each; time goes on by months here.
-    await holds.place(bench.admin, f"{made}", Range(first_id_at(made), first_id_at(_end(plain))), "not old")
+    await holds.place(
+        bench.admin, f"{made}", Range(first_id_at(made), first_id_at(_end(plain))), "not old", actor="bench"
+    )
 
     async def create(connection: asyncpg.Connection) -> None:
         async for attempt in patiently(20):

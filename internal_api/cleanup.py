@@ -9,6 +9,7 @@ from aiohttp import web
 from engine.runtime.http import json_response
 from engine.write.purge import Policy, purge
 from internal_api.api import API
+from internal_api.audit import actor_of
 from internal_api.bodies import read_fields
 
 DAYS = {"least": -(2**63), "most": 36_500}
@@ -23,6 +24,7 @@ async def purge_all(request: web.Request) -> web.Response:
 
     The log goes by whole partitions of which nothing is wanted any more; those kept are told with why.
     """
+    actor = actor_of(request)
     fields = await read_fields(request, may_be_absent=True)
     policy = Policy(
         command_retention_days=fields.integer("command_retention_days", 7, **DAYS),
@@ -33,5 +35,5 @@ async def purge_all(request: web.Request) -> web.Response:
     )
     fields.close()
     async with request.app[API].borrow() as connection:
-        purged = await purge(connection, policy)
+        purged = await purge(connection, policy, actor=actor)
     return json_response(asdict(purged))

@@ -16,6 +16,7 @@ from engine.errors import NotFound
 from engine.runtime.http import json_response
 from engine.write import holds
 from internal_api.api import API
+from internal_api.audit import actor_of
 from internal_api.bodies import VISIBLE, Fields, query_integer, query_name, read_fields, read_query
 
 PAGE = 100
@@ -40,6 +41,7 @@ async def list_holds(request: web.Request) -> web.Response:
 @routes.post("/retention/holds")
 async def place_hold(request: web.Request) -> web.Response:
     """Hold executions back: one, or those started between two times, or all. The same name moves the hold."""
+    actor = actor_of(request)
     fields = await read_fields(request)
     name = fields.name("name")
     reason = fields.text("reason")
@@ -48,18 +50,18 @@ async def place_hold(request: web.Request) -> web.Response:
     held = _range(fields)
     fields.close()
     async with request.app[API].borrow() as connection:
-        purged = await holds.place(connection, name, held, reason)
+        purged = await holds.place(connection, name, held, reason, actor=actor)
     return json_response({"name": name, "low_id": held.low, "high_id": held.high, "purged": purged})
 
 
 @routes.delete("/retention/holds/{name}")
 async def lift_hold(request: web.Request) -> web.Response:
     """End a hold."""
-    name = request.match_info["name"]
+    name, actor = request.match_info["name"], actor_of(request)
     if not VISIBLE.fullmatch(name):
         raise NotFound("no hold has such a name", code="unknown_hold")
     async with request.app[API].borrow() as connection:
-        await holds.lift(connection, name)
+        await holds.lift(connection, name, actor=actor)
     return json_response({"lifted": True})
 
 

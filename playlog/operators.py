@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 from collections.abc import Mapping
 
 import aiohttp
@@ -35,7 +37,11 @@ async def ask(
     """
     if not token:
         raise Misconfigured("PLAYLOG_INTERNAL_API_TOKEN is not set; operators need it")
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "application/json",
+        "X-Playlog-Actor": _actor(),
+    }
     data = None if body is None else orjson.dumps(body)
     timeout = aiohttp.ClientTimeout(total=SECONDS, sock_connect=CONNECT_SECONDS)
     try:
@@ -51,6 +57,16 @@ async def ask(
     except (aiohttp.ClientError, ValueError) as error:
         raise _away(url, reason_of(error)) from None
     return document if isinstance(document, dict) else {}
+
+
+def _actor() -> str:
+    """Who asks, for the audit: the user and the host, as far as they can be told."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    name = f"{user}@{socket.gethostname()}"
+    return "".join(each for each in name if each.isascii() and each.isprintable())[:128]
 
 
 def _away(url: str, reason: str) -> Unavailable:

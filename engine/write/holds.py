@@ -9,6 +9,7 @@ import asyncpg
 
 from engine.domain.retention import Range
 from engine.errors import NotFound
+from engine.write.audit import note
 from sql import queries
 
 SQL = queries.load("retention")
@@ -30,21 +31,28 @@ async def lock(connection: asyncpg.Connection) -> None:
     await connection.execute(SQL.lock)
 
 
-async def place(connection: asyncpg.Connection, name: str, held: Range, reason: str) -> list[str]:
+async def place(
+    connection: asyncpg.Connection, name: str, held: Range, reason: str, *, actor: str
+) -> list[str]:
     """Hold executions back from every purge that has not given them up yet; the same name moves the hold.
 
-    Returns the months in the range that are purged already, which nothing brings back.
+    It is audited as done by `actor`. Returns the months in the range that are purged already, which nothing
+    brings back.
     """
     async with connection.transaction():
         await lock(connection)
         await connection.execute(SQL.hold, name, held.low, held.high, reason)
+        detail = {"low_id": str(held.low), "high_id": str(held.high), "reason": reason}
+        await note(connection, "hold.place", name, detail, actor=actor)
         return [row["name"] for row in await connection.fetch(SQL.purged_within, held.low, held.high)]
 
 
-async def lift(connection: asyncpg.Connection, name: str) -> None:
-    """End a hold; raises `NotFound` when there is none of that name."""
-    if await connection.fetchval(SQL.lift, name) is None:
-        raise NotFound(f"there is no hold named {name}", code="unknown_hold")
+async def lift(connection: asyncpg.Connection, name: str, *, actor: str) -> None:
+    """End a hold, audited as done by `actor`; raises `NotFound` when there is none of that name."""
+    async with connection.transaction():
+        if await connection.fetchval(SQL.lift, name) is None:
+            raise NotFound(f"there is no hold named {name}", code="unknown_hold")
+        await note(connection, "hold.lift", name, {}, actor=actor)
 
 
 async def holds(

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import asyncpg
 
+from engine.write.audit import note
 from engine.write.retention import Given, purge_log
 from sql import queries
 
@@ -54,12 +55,17 @@ class Purged:
     dry_run: bool = False
 
 
-async def purge(connection: asyncpg.Connection, policy: Policy, *, moment: datetime | None = None) -> Purged:
+async def purge(
+    connection: asyncpg.Connection, policy: Policy, *, actor: str = "playlog", moment: datetime | None = None
+) -> Purged:
     """Remove closed commands, stale runtime entries, old answers, dead messages and partitions of the log.
 
     Must not run inside a transaction: each batch of 1,000 commits by itself. Callers' own keys go with
-    their executions. `moment` stands for now where partitions are judged, by default the database's.
+    their executions. What may take parts of the log or messages is audited before it begins, as done by
+    `actor`. `moment` stands for now where partitions are judged, by default the database's.
     """
+    if not policy.dry_run and max(policy.event_retention_days, policy.dead_retention_days) > 0:
+        await note(connection, "log.purge", "log", asdict(policy), actor=actor)
     kinds = {
         "commands": (COMMANDS.purge, COMMANDS.count_purgeable, policy.command_retention_days),
         "runtime": (SQL.runtime, SQL.count_runtime, policy.runtime_stale_minutes),

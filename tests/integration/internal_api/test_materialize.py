@@ -202,7 +202,9 @@ CODES = {
 
 
 async def test_every_code_of_the_contract_is_given_to_its_event_alone(client: Client) -> None:
-    await client.engine.connection.execute("update playlog.retention set floor_id = 4000")
+    await client.engine.connection.execute(
+        "insert into playlog.retention (kind, name, low_id, high_id) values ('purged', '200001', 3000, 4000)"
+    )
     execution_id, ended = await started(client), await client.start("t/one")
     leases = {command["execution_id"]: command for command in await client.claim(limit=2)}
     await client.settle(result(leases[str(ended)]))

@@ -181,12 +181,20 @@ async def test_whatever_still_needs_a_partition_keeps_it(
 
 async def test_a_hold_keeps_what_it_covers_until_it_is_lifted(engine: Engine, ended: list[int]) -> None:
     held = Range(ended[1], ended[1] + 1)
-    assert await holds.place(engine.connection, "audit-2026", held, "the auditors") == []
+    assert await holds.place(engine.connection, "audit-2026", held, "the auditors", actor="ann") == []
     kept = await purged(engine.connection, MONTH)
     assert kept.held == [{"partition": MONTH.leaf, "reason": "hold 'audit-2026': the auditors"}]
-    await holds.lift(engine.connection, "audit-2026")
+    await holds.lift(engine.connection, "audit-2026", actor="ann")
     assert (await purged(engine.connection, MONTH)).event_partitions_dropped == 1
-    assert await holds.place(engine.connection, "late", held, "too late") == [MONTH.suffix]
+    assert await holds.place(engine.connection, "late", held, "too late", actor="ann") == [MONTH.suffix]
+    acts = await engine.connection.fetch("select actor, action from playlog.audit order by audit_id")
+    assert [tuple(act) for act in acts] == [
+        ("ann", "hold.place"),
+        ("playlog", "log.purge"),
+        ("ann", "hold.lift"),
+        ("playlog", "log.purge"),
+        ("ann", "hold.place"),
+    ]
 
 
 async def test_a_callers_key_goes_with_its_execution_and_no_other(engine: Engine, ended: list[int]) -> None:
