@@ -71,8 +71,8 @@ It waits for nobody there, and nobody for it.
 DETACHING = re.compile(r"alter table playlog\.\w+ detach partition ")
 ADVISORY = re.compile(r"pg_(try_)?advisory_(xact_)?lock")
 RAN = """
-select proname from pg_proc
-where pronamespace = 'playlog'::regnamespace and prolang = (select oid from pg_language where lanname = 'plpgsql')
+select p.proname from pg_proc p join pg_language l on l.oid = p.prolang
+where p.pronamespace = 'playlog'::regnamespace and l.lanname = 'plpgsql'
 """
 
 
@@ -111,7 +111,7 @@ async def locking_within(connection: asyncpg.Connection) -> set[str]:
 
 
 def offences(transaction: Sequence[str], locks: Mapping[str, set[str]]) -> list[str]:
-    """Where a transaction may wait for a lock that comes before one it holds, or does not hold what it should."""
+    """Where a transaction may wait for a lock that comes before one it holds, or lacks one it should hold."""
     found, reached, holder = [], -1, ""
     for number, name in enumerate(transaction):
         held, fresh = HELD.get(name, {}), FRESH.get(name, {})

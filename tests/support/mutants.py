@@ -31,7 +31,9 @@ class Mutant:
         """Change the product until the test ends; the database of the connection goes with the test."""
         place, _, name = self.where.partition(":")
         if place == "database":
-            text = await connection.fetchval("select pg_get_functiondef($1::text::regproc)", f"playlog.{name}")
+            text = await connection.fetchval(
+                "select pg_get_functiondef($1::text::regproc)", f"playlog.{name}"
+            )
             await connection.execute(self._changed(text))
             return
         if place == "sql":
