@@ -44,7 +44,7 @@ WITHIN = {
     DETACH: {"event", "payload", "step_log"},
     COPY: {"event"},
 }
-"""What is locked inside functions, by statements of the product that are no text, and by advisory locks."""
+"""Locks that parsing does not show: advisory ones, those taken inside functions, by COPY and by DETACH."""
 EARLIER = {"append.lock_deliveries": "execution"}
 """Statements that come earlier than their table: the carried delivery goes with the head of its target."""
 HELD = {
@@ -112,20 +112,19 @@ async def locking_within(connection: asyncpg.Connection) -> set[str]:
 
 def offences(transaction: Sequence[str], locks: Mapping[str, set[str]]) -> list[str]:
     """Where a transaction may wait for a lock that comes before one it holds, or lacks one it should hold."""
-    found, reached, holder = [], -1, ""
+    texts, found, reached, holder = statements(), [], -1, ""
     for number, name in enumerate(transaction):
         held, fresh = HELD.get(name, {}), FRESH.get(name, {})
         found += [f"{name} without {each}" for each in {*held.values()} - {*transaction[:number]}]
         places = {table: ORDER.index(EARLIER.get(name, table)) for table in locks[name] - fresh.keys()}
-        if _waits(name) and any(places[table] < reached for table in places.keys() - held):
+        if _waits(texts.get(name, "")) and any(places[table] < reached for table in places.keys() - held):
             found.append(f"{name} after {holder}")
         if max(places.values(), default=-1) > reached:
             reached, holder = max(places.values()), name
     return found
 
 
-def _waits(name: str) -> bool:
-    text = statements().get(name, "")
+def _waits(text: str) -> bool:
     return "skip locked" not in text and "pg_try_advisory" not in text
 
 

@@ -27,7 +27,7 @@ class Mutant:
     old: str
     new: str
 
-    async def apply(self, monkeypatch: pytest.MonkeyPatch, connection: asyncpg.Connection) -> None:
+    async def seed(self, monkeypatch: pytest.MonkeyPatch, connection: asyncpg.Connection) -> None:
         """Change the product until the test ends; the database of the connection goes with the test."""
         place, _, name = self.where.partition(":")
         if place == "database":
@@ -35,7 +35,12 @@ class Mutant:
                 "select pg_get_functiondef($1::text::regproc)", f"playlog.{name}"
             )
             await connection.execute(self._changed(text))
-            return
+        else:
+            self.apply(monkeypatch)
+
+    def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Change the text of the processes until the test ends."""
+        place, _, name = self.where.partition(":")
         if place == "sql":
             noun, _, statement = name.partition(".")
             statements = queries.load(noun)._statements

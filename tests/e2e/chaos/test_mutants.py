@@ -153,7 +153,7 @@ async def test_a_mutant_is_caught(
 ) -> None:
     caught = MUTANTS[name]
     for mutant in filter(None, (caught.mutant, caught.also)):
-        await mutant.apply(monkeypatch, connection)
+        await mutant.seed(monkeypatch, connection)
     found = await broken_promises(caught.scenario, database_url, nats_url)
     assert caught.broken in found, found
     assert Kind.VACUOUS not in found
