@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from engine.domain.retention import Range
 from engine.read.projection import advance
-from engine.write import holds
 from engine.write.executions import cancel
 from engine.write.purge import Policy, purge
 from tests.support.acts import Act
@@ -49,6 +47,10 @@ async def rows(town: Town) -> Act:
 
 
 PURGED = "select count(*) from playlog.retention where kind = 'purged'"
+HOLD = """
+insert into playlog.retention (kind, name, low_id, high_id, reason) values ('hold', 'town', 0, $1, 'in use')
+on conflict (kind, name) do update set high_id = excluded.high_id
+"""
 UNWANTED = "delete from playlog.outbox where execution_id = $1"
 
 
@@ -61,7 +63,7 @@ async def month(town: Town) -> Act:
     gone = this_month().next
     for _ in range(before):
         gone = gone.next
-    await holds.place(town.connection, "the town", Range(0, gone.id(0)), "people live here")
+    await town.connection.execute(HOLD, gone.id(0))
     await make(town.connection, gone)
     await _ended_execution(town, gone)
 
