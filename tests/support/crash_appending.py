@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from engine.domain.admit import Verdict
+from engine.domain.handles import PayloadKey
 from engine.domain.ids import derive_id
 from engine.language import parse
-from engine.write import catalog, commands, executions
+from engine.write import catalog, commands, executions, payloads
 from engine.write.commands import Lease
 from engine.write.executions import StartOrder
 from tests.support.acts import Act
@@ -148,6 +151,36 @@ async def settle(town: Town) -> Act:
         assert set(verdicts) <= TAKEN, verdicts
 
     return Act(town.office, call)
+
+
+ROWS = b'{"rows": [1, 2]}'
+USED = """
+select count(*) from playlog.event e join playlog.event u using (execution_id)
+join playlog.payload p using (execution_id)
+where e.execution_id = any($1::bigint[]) and e.event_type = 'command.completed' and e.step = 'big'
+    and e.payload -> 'reference' ->> 'bytes' = p.bytes::text
+    and u.event_type = 'command.issued' and u.step = 'use'
+"""
+
+
+async def settle_stored(town: Town) -> Act:
+    """Outputs are stored, then results refer to them, and a guard reads what was stored."""
+    ids = [await town.start("town/large") for _ in range(2)]
+    held = await town.office.call(lambda now: town.claim(now, WORKER))
+    keys = [PayloadKey(command.execution_id, sha256(ROWS).digest()) for command in held]
+    results = [result_of(command, uri=key.uri) for command, key in zip(held, keys, strict=True)]
+
+    async def call(now: Office) -> None:
+        for key in keys:
+            async with now.checkout() as connection:
+                await payloads.store(connection, key, ROWS)
+        verdicts = await town.settle(now, WORKER, results)
+        assert set(verdicts) <= TAKEN, verdicts
+
+    async def done() -> bool:
+        return bool(await town.connection.fetchval(USED, ids) == len(ids))
+
+    return Act(town.office, call, done)
 
 
 async def _settle_all_of(town: Town, execution_id: int) -> None:

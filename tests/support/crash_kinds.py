@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.support import crash_appending as appending
 from tests.support import crash_publishing as publishing
+from tests.support import crash_purging as purging
 from tests.support.acts import Kind
 
 KINDS: dict[str, Kind] = {
@@ -17,19 +18,21 @@ KINDS: dict[str, Kind] = {
     "heartbeat": Kind(appending.heartbeat, 6),
     "release": Kind(appending.release, 1),
     "settle": Kind(appending.settle, 7),
+    "settle what is stored": Kind(appending.settle_stored, 8),
     "timers": Kind(appending.timers, 7),
     "expired leases": Kind(appending.leases, 7),
     "deliveries": Kind(appending.deliveries, 7),
-    "deliveries of the dead": Kind(appending.late_deliveries, 12),
+    "deliveries of the dead": Kind(appending.late_deliveries, 20),
     "deadlines": Kind(appending.deadlines, 6),
     "publish": Kind(publishing.publish, 6),
-    "first publish": Kind(publishing.first_publish, 12),
-    "refill": Kind(publishing.refill, 20),
+    "first publish": Kind(publishing.first_publish, 16),
+    "refill": Kind(publishing.refill, 40),
     "project": Kind(publishing.project, 3),
     "first project": Kind(publishing.first_project, 6),
     "sweep": Kind(publishing.sweep, 7),
     "outbox claim": Kind(publishing.outbox_claim, 4),
     "mark published": Kind(publishing.mark_published, 3),
     "mark failed": Kind(publishing.mark_failed, 2),
-    "purge": Kind(publishing.purging, 3),
+    "purge": Kind(purging.rows, 3),
+    "purge of a month": Kind(purging.month, 30),
 }

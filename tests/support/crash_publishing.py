@@ -1,4 +1,4 @@
-"""Work behind the log to be struck by crashes: publishing, projecting, healing and purging."""
+"""Work behind the log to be struck by crashes: publishing, projecting and healing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import datetime
 
 from engine.runtime.atomic_batch import OutgoingMessage
 from engine.write import outbox
-from engine.write.purge import Policy, purge
 from tests.support.acts import Act
 from tests.support.ledger import OutboxLease
 from tests.support.mortal import Office
@@ -124,37 +123,3 @@ async def mark_failed(town: Town) -> Act:
             )
 
     return Act(town.office, call)
-
-
-AGE = """
-update playlog.command set closed_at = closed_at - interval '30 days' where state = 'closed';
-insert into playlog.idempotency (scope, idempotency_key, request_hash, execution_id, created_at)
-select 'start', gen_random_uuid()::text, decode(repeat('00', 16), 'hex'), 1,
-    clock_timestamp() - interval '30 days';
-"""
-AGED = """
-select (select count(*) from playlog.command where closed_at < clock_timestamp() - interval '7 days')
-    + (select count(*) from playlog.idempotency where created_at < clock_timestamp() - interval '7 days')
-"""
-KEPT = """
-select (select count(*) from playlog.command where state <> 'closed'),
-    (select count(*) from playlog.idempotency where scope = 'key'), (select count(*) from playlog.event)
-"""
-
-
-async def purging(town: Town) -> Act:
-    await town.start("town/main")
-    await town.finish()
-    await town.start("town/main")
-    await town.connection.execute(AGE)
-    kept = await town.connection.fetchrow(KEPT)
-
-    async def call(now: Office) -> None:
-        async with now.checkout() as connection:
-            await purge(connection, Policy())
-
-    async def done() -> bool:
-        assert await town.connection.fetchrow(KEPT) == kept
-        return bool(await town.connection.fetchval(AGED) == 0)
-
-    return Act(town.office, call, done)

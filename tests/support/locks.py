@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,23 +20,60 @@ where l.pid = pg_backend_pid() and c.relnamespace = 'playlog'::regnamespace and 
     and l.mode <> 'AccessShareLock'
 """
 ORDER = (
+    *("the migrations' lock", "a playbook's lock", "the partitions' lock", "the retention's lock"),
     *("definition", "playbook", "playbook_version"),
-    *("schedule", "idempotency", "execution", "event", "concurrency", "command", "timer", "delivery"),
-    *("shard", "outbox", "outbox_dead"),
+    *("schedule", "idempotency", "execution", "event", "payload", "retention"),
+    *("concurrency", "command", "timer", "delivery"),
+    *("shard", "outbox", "outbox_dead", "audit"),
     *("snapshot", "incident", "background_pass", "runtime", "step_log"),
 )
-"""Every table in the order in which a transaction may wait for its rows."""
+"""Every table in the order in which a transaction may wait for its rows, after the advisory locks."""
+COPY = "COPY"
+DETACH = "DETACH"
+WITHIN = {
+    "migration.try_lock": {"the migrations' lock"},
+    "catalog.lock_playbook": {"a playbook's lock"},
+    "partitions.try_lock": {"the partitions' lock"},
+    "partitions.wait_lock": {"the partitions' lock"},
+    "partitions.add": {"event", "payload", "step_log"},
+    "retention.lock": {"the retention's lock"},
+    "retention.stop_inserts": {"event"},
+    "retention.stop_readers": {"event"},
+    "retention.empty": {"event"},
+    "retention.drop_detached": {"event", "payload", "step_log"},
+    DETACH: {"event", "payload", "step_log"},
+    COPY: {"event"},
+}
+"""Locks that parsing does not show: advisory ones, those taken inside functions, by COPY and by DETACH."""
 EARLIER = {"append.lock_deliveries": "execution"}
 """Statements that come earlier than their table: the carried delivery goes with the head of its target."""
 HELD = {
-    "append.insert_heads": "a head is new with its first event, which comes before it",
-    "append.update_heads": "the heads are locked since append.lock_heads",
-    "append.drop_deliveries": "the rows are locked since append.lock_deliveries",
-    "append.release_keys": "the keys were claimed by append.claim_keys",
-    "shards.served": "the shards are owned since shards.lock",
-    "shards.checkpoint": "the shards are owned since shards.lock",
+    "append.record": {"execution": "append.lock_heads"},
+    "append.drop_deliveries": {"delivery": "append.lock_deliveries"},
+    "append.release_keys": {"idempotency": "append.claim_keys"},
+    "shards.served": {"shard": "shards.lock"},
+    "shards.checkpoint": {"shard": "shards.lock"},
+    "retention.empty": {"event": "retention.stop_readers"},
+    "partitions.add": dict.fromkeys(("event", "payload", "step_log"), "partitions.limit_waiting"),
 }
-"""Statements that wait for nobody, because their rows are the transaction's own already."""
+"""By statement the tables in which it waits for nobody, because of one that must have come before it.
+
+That one has locked its rows, or has set a limit of 50 ms to every wait: then nobody waits in a circle.
+"""
+FRESH = {
+    "append.record": {"outbox": "the sequence numbers its rows, which nobody sees before the COMMIT"},
+    "audit.note": {"audit": "the sequence numbers its rows, which nobody sees before the COMMIT"},
+}
+"""By statement the tables into which it only inserts what has no key in common with anybody's rows, with why.
+
+It waits for nobody there, and nobody for it.
+"""
+DETACHING = re.compile(r"alter table playlog\.\w+ detach partition ")
+ADVISORY = re.compile(r"pg_(try_)?advisory_(xact_)?lock")
+RAN = """
+select p.proname from pg_proc p join pg_language l on l.oid = p.prolang
+where p.pronamespace = 'playlog'::regnamespace and l.lanname = 'plpgsql'
+"""
 
 
 def statements() -> dict[str, str]:
@@ -59,19 +97,35 @@ async def locked_tables(connection: asyncpg.Connection) -> dict[str, set[str]]:
         await connection.prepare(text)
         found[name] = {row["relname"] for row in await connection.fetch(LOCKED)}
         await transaction.rollback()
-    return found
+    return {name: found.get(name, set()) | WITHIN.get(name, set()) for name in found.keys() | WITHIN.keys()}
 
 
-def offences(transaction: Iterable[str], locks: Mapping[str, set[str]]) -> list[str]:
-    """Where a transaction may wait for a lock that comes before one it holds."""
+async def locking_within(connection: asyncpg.Connection) -> set[str]:
+    """The statements that may lock what parsing them does not show."""
+    functions = [f"playlog.{row['proname']}(" for row in await connection.fetch(RAN)]
+    return {
+        name
+        for name, text in statements().items()
+        if ADVISORY.search(text) or any(function in text for function in functions)
+    }
+
+
+def offences(transaction: Sequence[str], locks: Mapping[str, set[str]]) -> list[str]:
+    """Where a transaction may wait for a lock that comes before one it holds, or lacks one it should hold."""
     texts, found, reached, holder = statements(), [], -1, ""
-    for name in transaction:
-        places = [ORDER.index(EARLIER.get(name, table)) for table in locks[name]]
-        waits = name not in HELD and "skip locked" not in texts[name]
-        found += [f"{name} after {holder}" for place in places if waits and place < reached]
-        if places and max(places) > reached:
-            reached, holder = max(places), name
+    for number, name in enumerate(transaction):
+        held, fresh = HELD.get(name, {}), FRESH.get(name, {})
+        found += [f"{name} without {each}" for each in {*held.values()} - {*transaction[:number]}]
+        places = {table: ORDER.index(EARLIER.get(name, table)) for table in locks[name] - fresh.keys()}
+        if _waits(texts.get(name, "")) and any(places[table] < reached for table in places.keys() - held):
+            found.append(f"{name} after {holder}")
+        if max(places.values(), default=-1) > reached:
+            reached, holder = max(places.values()), name
     return found
+
+
+def _waits(text: str) -> bool:
+    return "skip locked" not in text and "pg_try_advisory" not in text
 
 
 @dataclass(slots=True)
@@ -112,6 +166,11 @@ class RecordingConnection(SessionlessConnection):
         self._note(query)
         return await super().fetchval(query, *args, **more)
 
+    async def copy_records_to_table(self, table_name: str, **more: Any) -> str:
+        assert table_name in WITHIN[COPY]
+        self._keep(COPY)
+        return await super().copy_records_to_table(table_name, **more)
+
     def _note(self, query: str) -> None:
         if query.startswith("BEGIN"):
             self._open = []
@@ -120,6 +179,8 @@ class RecordingConnection(SessionlessConnection):
             self._open = None
         elif query in self.record.names:
             self._keep(self.record.names[query])
+        elif DETACHING.match(query):
+            self._keep(DETACH)
         elif "playlog." in query:
             self.record.strangers.add(query)
 

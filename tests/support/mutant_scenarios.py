@@ -20,6 +20,7 @@ from engine.read.projection import project
 from engine.runtime.loop import run_role
 from engine.write import commands, executions, outbox
 from engine.write.commands import Claimed, Lease
+from engine.write.retention import purge_log
 from projector.role import Projector
 from tests.support.acts import Act
 from tests.support.checker import STREAM, read_stream
@@ -82,6 +83,24 @@ async def a_batch_sent_twice(town: Town) -> int:
         await town.office.call(lambda now: town.record(now, rows))
     await come_to_rest(town)
     return 1
+
+
+async def native_events_sent_twice(town: Town) -> int:
+    act = await KINDS["append of native events"].ready(town)
+    for _ in range(2):
+        await act.complete(town)
+    await come_to_rest(town)
+    return 1
+
+
+async def a_purge_of_what_only_looks_old(town: Town) -> int:
+    """Executions with old ids that have just been recorded and wait to be published; and a new one."""
+    await town.foreign(executions=2)
+    await town.start("town/main")
+    month = "select date_trunc('month', clock_timestamp(), 'UTC') + interval '1 day'"
+    given = await purge_log(town.connection, 1, moment=await town.connection.fetchval(month))
+    await come_to_rest(town)
+    return len(given.held) + given.emptied
 
 
 async def everything_delivered_again(town: Town) -> int:

@@ -11,6 +11,7 @@ import textwrap
 from dataclasses import dataclass
 from types import FunctionType
 
+import asyncpg
 import pytest
 
 from sql import queries
@@ -18,14 +19,27 @@ from sql import queries
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """In a function (`module:name`) or a statement (`sql:noun.name`), `old` is replaced by `new`."""
+    """In a function (`module:name`), a statement (`sql:noun.name`) or a function of the database
+    (`database:name`), `old` is replaced by `new`.
+    """
 
     where: str
     old: str
     new: str
 
+    async def seed(self, monkeypatch: pytest.MonkeyPatch, connection: asyncpg.Connection) -> None:
+        """Change the product until the test ends; the database of the connection goes with the test."""
+        place, _, name = self.where.partition(":")
+        if place == "database":
+            text = await connection.fetchval(
+                "select pg_get_functiondef($1::text::regproc)", f"playlog.{name}"
+            )
+            await connection.execute(self._changed(text))
+        else:
+            self.apply(monkeypatch)
+
     def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Change the product until the test ends."""
+        """Change the text of the processes until the test ends."""
         place, _, name = self.where.partition(":")
         if place == "sql":
             noun, _, statement = name.partition(".")

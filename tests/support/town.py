@@ -54,6 +54,13 @@ playbook: town/napping
 inputs: {n: {type: integer}}
 steps: [{name: nap, wait: {for: 1ms}}, {name: act, tool: noop}]
 """
+LARGE = """
+playbook: town/large
+inputs: {n: {type: integer}}
+steps:
+  - {name: big, tool: noop}
+  - {name: use, tool: noop, when: "size(steps.big.output.rows) == 2"}
+"""
 FOREIGN_IDS = 5_000_000
 MOST_ROUNDS = 100
 OPEN = """
@@ -220,12 +227,17 @@ def succeeds(command: Claimed) -> bool:
     return not (command.step == "first" and command.attempt == 1)
 
 
-def result_of(command: Claimed, *, succeeds: bool = True, named: bool = True) -> Result:
+def result_of(
+    command: Claimed, *, succeeds: bool = True, named: bool = True, uri: str | None = None
+) -> Result:
+    """A result as its worker sends it; with a `uri` its output is kept there."""
     error = {"code": "boom", "message": "no"}
+    output = {"step": command.step} if uri is None else None
     return Result(
         lease=Lease(command.command_id, command.lease_token),
         succeeded=succeeds,
-        value={"step": command.step} if succeeds else error,
+        value=output if succeeds else error,
+        payload_uri=uri,
         execution_id=command.execution_id if named else None,
     )
 
@@ -242,7 +254,7 @@ async def running_town(database_url: str, nats_url: str) -> AsyncIterator[Town]:
             Life(partial(publisher, database_url, nats_url)),
             Life(partial(projector, database_url, nats_url)),
         )
-        await town.register(CHILD, MAIN, PARENT, NAPPING)
+        await town.register(CHILD, MAIN, PARENT, NAPPING, LARGE)
         for life in (town.office, town.publisher, town.projector):
             await life.begin()
             stack.push_async_callback(life.end)

@@ -12,17 +12,22 @@ from tests.support.checker import inspect
 from tests.support.mortal import follow_plans
 from tests.support.mutant_scenarios import Scenario
 from tests.support.mutants import Mutant
+from tests.support.servers import Connection
 from tests.support.town import running_town
 from tests.support.violations import Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """A mutant, the story in which it shows, and which promise it breaks there."""
+    """A mutant, the story in which it shows, and which promise it breaks there.
+
+    `also` changes the second place that keeps the same promise where there are two.
+    """
 
     mutant: Mutant
     scenario: Scenario
     broken: Kind
+    also: Mutant | None = None
 
 
 MUTANTS = {
@@ -38,6 +43,15 @@ MUTANTS = {
     ),
     "no duplicate check": Caught(
         Mutant("engine.write.stream:needs_probe", "return state.version > 0", "return False"),
+        scenarios.native_events_sent_twice,
+        Kind.ANSWER,
+    ),
+    "no duplicate check for other systems": Caught(
+        Mutant(
+            "engine.write.probe:probe_foreign",
+            'if head["definition_hash"] is None and head["version"]',
+            "if False",
+        ),
         scenarios.a_batch_sent_twice,
         Kind.ANSWER,
     ),
@@ -76,9 +90,10 @@ MUTANTS = {
         Kind.SNAPSHOT,
     ),
     "claim without head-of-line": Caught(
-        Mutant("sql:outbox.lease", "held.outbox_id < o.outbox_id", "false"),
+        Mutant("database:due_outbox", "held.outbox_id < o.outbox_id", "false"),
         scenarios.two_claimers,
         Kind.STREAM,
+        also=Mutant("database:due_messages", "tried.outbox_id < f.outbox_id", "false"),
     ),
     "same message id on refill": Caught(
         Mutant("sql:shards.start_refills", "generation = generation + 1", "generation = generation"),
@@ -94,12 +109,26 @@ MUTANTS = {
     ),
     "application clock for leases": Caught(
         Mutant(
-            "sql:outbox.lease",
-            "o.leased_until <= clock_timestamp()",
-            "o.leased_until <= clock_timestamp() + interval '1 hour'",
+            "database:due_outbox",
+            "o.leased_until <= (select clock_timestamp())",
+            "o.leased_until <= (select clock_timestamp() + interval '1 hour')",
         ),
         scenarios.two_claimers,
         Kind.LEASE,
+        also=Mutant(
+            "database:due_of_shard",
+            "leased_until <= (select clock_timestamp())",
+            "leased_until <= (select clock_timestamp() + interval '1 hour')",
+        ),
+    ),
+    "purge by age only": Caught(
+        Mutant(
+            "engine.write.retention:_reasons",
+            "rows = await connection.fetch(SQL.proof, leaf.low_id, leaf.high_id, cutoff)",
+            "rows = []",
+        ),
+        scenarios.a_purge_of_what_only_looks_old,
+        Kind.ACKNOWLEDGED,
     ),
 }
 SCENARIOS = sorted({each.scenario for each in MUTANTS.values()}, key=lambda scenario: scenario.__name__)
@@ -120,10 +149,11 @@ async def test_the_product_as_it_is_keeps_every_promise(
 
 @pytest.mark.parametrize("name", MUTANTS)
 async def test_a_mutant_is_caught(
-    name: str, database_url: str, nats_url: str, monkeypatch: pytest.MonkeyPatch
+    name: str, database_url: str, nats_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caught = MUTANTS[name]
-    caught.mutant.apply(monkeypatch)
+    for mutant in filter(None, (caught.mutant, caught.also)):
+        await mutant.seed(monkeypatch, connection)
     found = await broken_promises(caught.scenario, database_url, nats_url)
     assert caught.broken in found, found
     assert Kind.VACUOUS not in found

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.domain.ids import first_id_at
 from engine.language import parse
 from engine.read.cache import StateCache
 from engine.read.incidents import report_unreadable
@@ -14,21 +16,41 @@ from engine.runtime import database
 from engine.runtime.database import checkout, open_pool
 from engine.write import catalog
 from engine.write.executions import StartOrder, cancel, signal, start_request
+from engine.write.partitions import ensure_ahead, make_for
+from engine.write.store import COPY_FROM
 from scheduler.due import DueRole
 from scheduler.sweep import sweeps
 from tests.support import servers
 from tests.support.eventually import eventually
 from tests.support.internal_api import Client, result, serving
-from tests.support.locks import EARLIER, HELD, ORDER, Record, locked_tables, offences, recording
+from tests.support.locks import (
+    COPY,
+    DETACH,
+    EARLIER,
+    FRESH,
+    HELD,
+    ORDER,
+    WITHIN,
+    Record,
+    locked_tables,
+    locking_within,
+    offences,
+    recording,
+)
 from tests.support.outbox import a_publisher, drain, publisher_settings
 from tests.support.projecting import messages
+from tests.support.retention import WAITING, begin, end, purged, this_month
 
 if TYPE_CHECKING:
     import asyncpg
 
     from publisher.role import Publisher
 
-ELSEWHERE = {"migration.record": "migrations run alone, under an advisory lock"}
+ELSEWHERE = dict.fromkeys(
+    ("migration.record", "migration.try_lock"), "migrations run alone, under an advisory lock"
+)
+APPEND = ("append.claim_keys", "append.lock_heads")
+EMPTYING = ("retention.remember", "retention.empty")
 EVERYTHING = """
 playbook: t/everything
 steps:
@@ -48,6 +70,11 @@ values (99, 99, 'a', 1, 'noop', 'default', '1', 1, now(), 'claimed', 1, now() - 
 insert into playlog.delivery (target_execution_id, kind, event_id, payload, attempts, available_at)
 values (99, 'cancel', 1, '{}', 60, now() - interval '5 s');
 """
+DEAD = """
+insert into playlog.outbox_dead (outbox_id, shard, execution_id, first_version, last_version, event_id,
+    subject, payload, attempts, created_at)
+values (900001, 1, 17, 1, 1, 5, 's', '{}', 20, now())
+"""
 EXPIRED = "select count(*) > 0 from playlog.event where event_type = 'command.expired'"
 CHILD = "{playbook: t/child, steps: [{name: c, tool: noop}]}"
 
@@ -57,7 +84,12 @@ async def test_every_table_that_a_statement_locks_has_its_place_in_the_order(
 ) -> None:
     found = await locked_tables(connection)
     assert set().union(*found.values()) - {"migration"} == set(ORDER) - {"schedule", "concurrency"}
-    assert HELD.keys() | EARLIER.keys() | ELSEWHERE.keys() <= found.keys()
+    assert HELD.keys() | FRESH.keys() | EARLIER.keys() | ELSEWHERE.keys() <= found.keys()
+    assert [name for name, tables in (HELD | FRESH).items() if not tables.keys() <= found[name]] == []
+
+
+async def test_every_statement_that_locks_inside_a_function_is_known(connection: asyncpg.Connection) -> None:
+    assert await locking_within(connection) == WITHIN.keys() - {COPY, DETACH}
 
 
 async def test_claims_and_heartbeats_lock_commands_only(connection: asyncpg.Connection) -> None:
@@ -69,12 +101,21 @@ async def test_claims_and_heartbeats_lock_commands_only(connection: asyncpg.Conn
 @pytest.mark.parametrize(
     ("transaction", "expected"),
     [
-        (["append.claim_keys", "append.lock_heads", "append.close_commands", "append.insert_outbox"], []),
-        (["append.close_commands", "append.lock_heads"], ["append.lock_heads after append.close_commands"]),
+        ([*APPEND, "append.record", "append.set_timers", "append.insert_deliveries"], []),
+        ([*APPEND, "append.insert_heads", COPY, "append.record"], []),
+        (["append.record"], ["append.record without append.lock_heads"]),
+        ([*APPEND, "append.record", "append.lock_heads"], ["append.lock_heads after append.record"]),
+        ([*APPEND, "append.set_timers", "append.record"], ["append.record after append.set_timers"]),
+        ([*APPEND, COPY, "append.insert_heads"], ["append.insert_heads after COPY"]),
         (["append.lock_heads", "append.claim_keys"], ["append.claim_keys after append.lock_heads"]),
         (["append.set_timers", "commands.extend"], ["commands.extend after append.set_timers"]),
         (["append.set_timers", "commands.claim"], []),
-        (["append.insert_outbox", "append.update_heads"], []),
+        (["shards.forget_checkpoints", "outbox.redrive", "audit.note"], []),
+        (["outbox.redrive", "shards.forget_checkpoints"], ["shards.forget_checkpoints after outbox.redrive"]),
+        (["retention.lock", "retention.stop_inserts", "retention.stop_readers", *EMPTYING], []),
+        (["retention.stop_inserts", "retention.lock"], ["retention.lock after retention.stop_inserts"]),
+        (["retention.hold", "retention.stop_inserts"], ["retention.stop_inserts after retention.hold"]),
+        (["partitions.wait_lock", "partitions.add"], ["partitions.add without partitions.limit_waiting"]),
     ],
 )
 async def test_a_lock_out_of_order_is_seen(
@@ -99,6 +140,7 @@ async def test_what_every_part_of_the_engine_executes_keeps_to_the_order(
         await everything_due(client, pool)
         await outbox(client, publisher, nats_url)
         await reading(client, pool)
+        await retaining(client, pool)
     assert record.strangers == set()
     assert [found for each in record.transactions if (found := offences(each, locks))] == []
     assert {name for name, tables in locks.items() if tables} - record.seen == ELSEWHERE.keys()
@@ -122,8 +164,9 @@ async def executions(client: Client, pool: asyncpg.Pool) -> None:
     while await work(client):
         await desk.deliveries.step()
     assert (await client.engine.types(second))[-1] == "execution.completed"
-    row = {"event_id": 1, "execution_id": 4711, "event_type": "step.exit"}
-    assert (await client.post("/events/project", {"events": [row]})).body["projected"] == 1
+    row = {"execution_id": 4711, "event_type": "step.exit"}
+    rows = [{**row, "event_id": number} for number in range(1, COPY_FROM + 1)]
+    assert (await client.post("/events/project", {"events": rows})).body["projected"] == COPY_FROM
 
 
 async def to_the_child(client: Client) -> int:
@@ -181,7 +224,7 @@ async def everything_due(client: Client, pool: asyncpg.Pool) -> None:
 
 
 async def outbox(client: Client, publisher: Publisher, nats_url: str) -> None:
-    """Both ways to publish, a message that dies and comes back, and a lost stream."""
+    """Both ways to publish, a message that dies and comes back, one that is discarded, and a lost stream."""
     (leased,) = (await client.post("/outbox/claim", {"limit": 1})).body["rows"]
     await client.post("/outbox/mark-published", {"outbox_ids": [leased["outbox_id"]]})
     (leased,) = (await client.post("/outbox/claim", {"limit": 1})).body["rows"]
@@ -190,6 +233,9 @@ async def outbox(client: Client, publisher: Publisher, nats_url: str) -> None:
     await drain(publisher)
     await client.post("/outbox/mark-failed", failure)
     assert (await client.post("/outbox/redrive", {"all": True})).body == {"redriven": 1}
+    await client.engine.connection.execute(DEAD)
+    discarding = {"all": True, "reason": "nobody wants it"}
+    assert (await client.post("/outbox/discard", discarding)).body == {"discarded": 1}
     await servers.delete_streams(nats_url)
     publisher._watch.doubt()
     await drain(publisher)
@@ -197,7 +243,7 @@ async def outbox(client: Client, publisher: Publisher, nats_url: str) -> None:
 
 
 async def reading(client: Client, pool: asyncpg.Pool) -> None:
-    """Projections by message and by log, the sweeps, incidents, lines of tools, and the purge."""
+    """Projections by message and by log, the sweeps, incidents, and lines of tools."""
     await client.start("t/child")
     async with checkout(pool) as lent:
         await project(lent, await messages(client.engine.connection), StateCache())
@@ -211,4 +257,22 @@ async def reading(client: Client, pool: asyncpg.Pool) -> None:
     line = {"command_id": "7", "seq": 1, "execution_id": "5", "step": "a", "attempt": 1}
     line |= {"at": "2026-01-02T03:04:05.000000Z", "stream": "stdout", "line": "hello"}
     assert (await client.post("/logs", {"lines": [line]})).status == 200
-    assert (await client.post("/cleanup/purge", {})).status == 200
+
+
+async def retaining(client: Client, pool: asyncpg.Pool) -> None:
+    """A payload, a hold, months made ahead and on demand, and the purge of one in which all is over."""
+    month = this_month().next
+    await client.engine.register(WAITING)
+    execution_id = await begin(client.engine, month, 1)
+    path = f"/api/internal/payloads/{sha256(b'1').hexdigest()}?execution_id={execution_id}"
+    async with client.session.put(path, data=b"1", headers=client.headers) as stored:
+        assert stored.status == 200
+    await end(client.engine, execution_id)
+    hold = {"name": "one", "reason": "none", "execution_id": str(execution_id)}
+    assert (await client.post("/retention/holds", hold)).status == 200
+    assert (await client.delete("/retention/holds/one")).status == 200
+    assert (await client.post("/cleanup/purge", {"dead_retention_days": 1})).status == 200
+    async with checkout(pool) as lent:
+        assert await ensure_ahead(lent, 3)
+        assert not await make_for(lent, [first_id_at(month.over)])
+        assert (await purged(lent, month)).event_partitions_dropped == 1

@@ -19,6 +19,7 @@ from engine.write.materialize import Intake
 from engine.write.requests import Request
 from engine.write.tickets import RETRY_AFTER_SECONDS
 from engine.write.writer import Appender, appending
+from sql import queries
 from tests.support.crashing import Plan, crashing
 from tests.support.engine import Engine, running_engine
 from tests.support.eventually import eventually
@@ -89,7 +90,11 @@ async def test_a_commit_without_an_answer_is_unknown_where_the_next_connection_i
     assert await verdicts(engine.appender, *requests) == [again] * 3
 
 
-@pytest.mark.parametrize(("text", "after"), [("BEGIN", False), ("insert into playlog.event", True)])
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [("BEGIN", False), (queries.load("append").record, True)],
+    ids=["before it began", "after it was written"],
+)
 async def test_an_append_that_broke_before_its_commit_is_unavailable_and_has_left_nothing(
     engine: Engine, line: Line, text: str, after: object
 ) -> None:
@@ -97,6 +102,7 @@ async def test_an_append_that_broke_before_its_commit_is_unavailable_and_has_lef
     requests = [note(await engine.start("t/one")) for _ in range(3)]
     line.break_at(text, after=bool(after), refusal=away())
     answers = await engine.appender.submit_each(requests)
+    assert line.plan.fired
     assert [type(answer) for answer in answers] == [Unavailable] * 3
     assert [retry_after(answer) for answer in answers] == [RETRY_AFTER_SECONDS] * 3
     assert await verdicts(engine.appender, *requests) == [Verdict.RECORDED] * 3
