@@ -7,12 +7,14 @@ from itertools import islice
 
 from engine.domain.expression import ExpressionFailed
 from engine.domain.handles import Handle
+from engine.language.expressions.faults import near_miss
 from engine.language.expressions.frame import Closure, Frame, mismatch
 from engine.language.expressions.syntax import Index, Literal, Node, Select, path
 from engine.language.expressions.types import worded
 from engine.language.expressions.values import NOTHING, Maybe, kind_of
 
 _MOST_KEYS = 8
+_MOST_GUESSED = 200
 _LONGEST_KEY = 40
 _ABSENT = object()
 
@@ -56,7 +58,7 @@ def member(value: object, key: object, node: Node) -> object:
     """The value at `key` of a map or at an index of a list; raise `missing_key` or `type_mismatch`."""
     found = _found(value, key, node)
     if found is _ABSENT:
-        raise _missing(value, node)
+        raise MissingKey(value, key, node)
     return found
 
 
@@ -117,17 +119,35 @@ def _no_container(value: object, node: Node) -> ExpressionFailed:
     return mismatch(f"{path(owner)} is {worded(kind_of(value))}, not a {wanted}: {path(node)} cannot be read")
 
 
-def _missing(value: object, node: Node) -> ExpressionFailed:
-    if isinstance(value, Mapping):
-        return ExpressionFailed("missing_key", f"{path(node)}: no such key; {_keys(value)}")
-    length = len(value) if isinstance(value, Sequence) else 0
-    return ExpressionFailed("missing_key", f"{path(node)}: no such index; the list has {length} elements")
+class MissingKey(ExpressionFailed):
+    """A key or an index that is not there; the words are found only when nothing has absorbed it."""
+
+    def __init__(self, value: object, key: object, node: Node) -> None:
+        super().__init__("missing_key", "")
+        self._value = value
+        self._key = key
+        self._node = node
+
+    def explained(self) -> ExpressionFailed:
+        """The failure with its path and the near miss, or what there is."""
+        where = path(self._node)
+        if isinstance(self._value, Mapping):
+            return ExpressionFailed(
+                "missing_key", f"{where}: no such key; {_instead(self._value, self._key)}"
+            )
+        length = len(self._value) if isinstance(self._value, Sequence) else 0
+        return ExpressionFailed("missing_key", f"{where}: no such index; the list has {length} elements")
 
 
-def _keys(value: Mapping[object, object]) -> str:
-    keys = [repr(key[:_LONGEST_KEY]) for key in islice(value, _MOST_KEYS) if isinstance(key, str)]
-    if not keys:
+def _instead(value: Mapping[object, object], key: object) -> str:
+    known = [name for name in islice(value, _MOST_GUESSED) if isinstance(name, str)]
+    short = [name for name in known if len(name) <= _LONGEST_KEY]
+    guess = near_miss(key, short) if isinstance(key, str) else None
+    if guess is not None:
+        return guess
+    if not known:
         return "there are none"
+    keys = [repr(name[:_LONGEST_KEY]) for name in known[:_MOST_KEYS]]
     return f"there are {', '.join(keys)}{', ...' if len(value) > _MOST_KEYS else ''}"
 
 

@@ -1,4 +1,4 @@
-"""Calls at run time: functions of the host, `orValue`, and overloads chosen by the kinds of the arguments."""
+"""Calls at run time: functions of the host, what is lazy, and overloads chosen by kinds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from engine.domain.expression import ExpressionFailed
 from engine.language.expressions.frame import Closure, Frame, mismatch
-from engine.language.expressions.functions import Overload
+from engine.language.expressions.overloads import Overload
 from engine.language.expressions.syntax import Call, path
 from engine.language.expressions.types import worded
 from engine.language.expressions.values import Maybe, kind_of
@@ -25,14 +25,20 @@ def host_call(function: Closure, arguments: Sequence[Closure]) -> Closure:
     return call
 
 
-def or_value(optional: Closure, otherwise: Closure) -> Closure:
-    """The value of an optional, or another one, which is evaluated only then."""
+def or_else(function: str, optional: Closure, otherwise: Closure) -> Closure:
+    """`a.or(b)` and `a.orValue(b)`: the optional or its value, else the other, evaluated only then."""
+    whole = function == "or"
 
     def present_or_else(frame: Frame) -> object:
         value = optional(frame)
         if not isinstance(value, Maybe):
-            raise mismatch(f"orValue() is a method of an optional, not of {worded(kind_of(value))}")
-        return value.value if value.present else otherwise(frame)
+            raise mismatch(f"{function}() is a method of an optional, not of {worded(kind_of(value))}")
+        if value.present:
+            return value if whole else value.value
+        other = otherwise(frame)
+        if whole and not isinstance(other, Maybe):
+            raise mismatch(f"or() takes an optional, not {worded(kind_of(other))}")
+        return other
 
     return present_or_else
 

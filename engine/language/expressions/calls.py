@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.language.expressions.faults import Wrong, listed, near_miss
-from engine.language.expressions.functions import FUNCTIONS, METHODS, REFUSED
+from engine.language.expressions.functions import FUNCTIONS, LAZY_METHODS, METHODS, REFUSED
 from engine.language.expressions.parser import MACROS
 from engine.language.expressions.syntax import Call, start
 from engine.language.expressions.types import DYN, OptionalType, Scope, Type, joined, worded
@@ -15,13 +15,13 @@ Signature = tuple[tuple[str, ...], Type]
 
 def call_type(node: Call, types: Sequence[Type], scope: Scope) -> Type:
     """The type of a call whose target (of a method) and arguments have `types`; raises `Wrong`."""
-    if node.target is not None and node.function == "orValue":
-        return _or_value(node, types)
+    if node.target is not None and node.function in LAZY_METHODS:
+        return _or_else(node, types)
     signatures = _signatures(node, scope)
     if signatures is None:
         raise _unknown(node, scope)
     result = _resolved(node, types, signatures)
-    if node.function == "optional.of":
+    if node.function in {"optional.of", "optional.ofNonZeroValue"}:
         return OptionalType(types[0])
     if node.function == "value" and isinstance(types[0], OptionalType):
         return types[0].element
@@ -43,7 +43,9 @@ def _unknown(node: Call, scope: Scope) -> Wrong:
         return Wrong(node.at, f"there is no function {name}()", f"write value.{name}(...)")
     if node.target is not None and (name in FUNCTIONS or name in scope.functions):
         return Wrong(node.at, f"there is no method {name}()", f"write {name}(...)")
-    known = [*FUNCTIONS, *scope.functions, "has"] if node.target is None else [*METHODS, *MACROS, "orValue"]
+    known = (
+        [*FUNCTIONS, *scope.functions, "has"] if node.target is None else [*METHODS, *MACROS, *LAZY_METHODS]
+    )
     return Wrong(
         node.at, f"there is no {what} {name[:40]}()", near_miss(name, known) or listed(scope.functions)
     )
@@ -77,13 +79,17 @@ def _unfit(node: Call, place: int, found: Type, kinds: Sequence[str]) -> Wrong:
     return Wrong(start(argument), f"{node.function}() takes {wanted} here, not {worded(found.kind)}")
 
 
-def _or_value(node: Call, types: Sequence[Type]) -> Type:
+def _or_else(node: Call, types: Sequence[Type]) -> Type:
     target, *others = types
     if len(others) != 1:
-        raise Wrong(node.at, f"orValue() takes 1 argument, not {len(others)}")
-    if isinstance(target, OptionalType):
-        return joined(target.element, others[0])
-    if target == DYN:
-        return DYN
-    message = f"orValue() is a method of an optional, not of {worded(target.kind)}"
-    raise Wrong(node.at, message, "select with '.?' or '[?...]'")
+        raise Wrong(node.at, f"{node.function}() takes 1 argument, not {len(others)}")
+    if target.kind not in {"optional", "dyn"}:
+        message = f"{node.function}() is a method of an optional, not of {worded(target.kind)}"
+        raise Wrong(node.at, message, "select with '.?' or '[?...]'")
+    other = others[0]
+    if node.function == "orValue":
+        return joined(target.element, other) if isinstance(target, OptionalType) else DYN
+    if other.kind not in {"optional", "dyn"}:
+        message = f"or() takes an optional here, not {worded(other.kind)}"
+        raise Wrong(start(node.arguments[0]), message, "use orValue(...)")
+    return joined(target, other) if isinstance(target, OptionalType) else OptionalType()

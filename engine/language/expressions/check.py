@@ -1,9 +1,8 @@
-"""The type checker: what an expression gives and what it reads, or every fault in it at once."""
+"""The type checker: one pass over a tree, collecting its faults and what it reads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import singledispatchmethod
 
 from engine.language.expressions.calls import call_type
@@ -33,6 +32,7 @@ from engine.language.expressions.types import (
     DOUBLE,
     DYN,
     STRING,
+    TYPE,
     ListType,
     MapType,
     OptionalType,
@@ -45,49 +45,11 @@ from engine.language.expressions.types import (
     joined,
     worded,
 )
-from engine.language.expressions.values import kind_of
+from engine.language.expressions.values import TYPE_NAMES, kind_of
 
 MAX_FAULTS = 20
+_OF_OPTIONAL = {"optMap", "optFlatMap"}
 _KEYS = {"string", "int", "double", "bool", "dyn"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Analysis:
-    """What is known of an expression before it runs.
-
-    `names` are the top-level names it reads, `reads` the steps whose output it can read, `calls` the
-    functions of the host it calls; `widened` are the ids of the nodes declared double, where data may hold
-    an int.
-    """
-
-    type: Type
-    names: frozenset[str]
-    reads: frozenset[str]
-    calls: frozenset[str]
-    widened: frozenset[int]
-
-
-def check(source: str, tree: Node, scope: Scope, expected: Type) -> Analysis:
-    """Check a tree against a scope; raise `ExpressionFault` with the first 20 faults."""
-    checker = Checker(source, scope)
-    result = checker.value(tree)
-    if isinstance(result, OptionalType):
-        checker.fault(start(tree), "an optional is no result", "end with .orValue(...)")
-    elif not _fits(expected.kind, result.kind):
-        message = f"{worded(expected.kind)} is expected here, and this is {worded(result.kind)}"
-        checker.fault(start(tree), message)
-    checker.finish()
-    return Analysis(
-        type=result,
-        names=frozenset(checker.names),
-        reads=frozenset(checker.reads),
-        calls=frozenset(checker.calls),
-        widened=frozenset(checker.widened),
-    )
-
-
-def _fits(expected: str, kind: str) -> bool:
-    return "dyn" in {expected, kind} or expected == kind or (expected, kind) == ("double", "int")
 
 
 class Checker:
@@ -155,6 +117,8 @@ class Checker:
         if node.name in self.scope.names:
             self.names.add(node.name)
             return self.scope.names[node.name]
+        if node.name in TYPE_NAMES:
+            return TYPE
         known = [*self.scope.names, *(variable for variable, _ in self._variables)]
         hint = near_miss(node.name, known) or listed(known)
         return self.fault(node.at, f"there is no name '{node.name[:40]}' here", hint)
@@ -243,15 +207,18 @@ class Checker:
 
     @_check.register(ListLiteral)
     def _list(self, node: ListLiteral) -> Type:
-        found = [self.value(element) for element in node.elements]
+        found = [
+            self._entry(element, optional=place in node.optional)
+            for place, element in enumerate(node.elements)
+        ]
         return ListType(found[0] if found and all(one == found[0] for one in found) else DYN)
 
     @_check.register(MapLiteral)
     def _map(self, node: MapLiteral) -> Type:
         fields: dict[str, Type] = {}
         keys: set[object] = set()
-        for key, part in node.entries:
-            kind, value = self.value(key).kind, self.value(part)
+        for place, (key, part) in enumerate(node.entries):
+            kind, value = self.value(key).kind, self._entry(part, optional=place in node.optional)
             if kind not in {"string", "int", "dyn"}:
                 self.fault(start(key), f"the key of a map is a string or an int, not {worded(kind)}")
             elif isinstance(key, Literal):
@@ -259,8 +226,18 @@ class Checker:
                     self.fault(key.at, "this key is there twice")
                 keys.add(key.value)
                 fields[str(key.value)] = value
-        closed = all(isinstance(key, Literal) and isinstance(key.value, str) for key, _ in node.entries)
-        return MapType(fields) if closed else MapType(others=DYN, key=DYN)
+        named = all(isinstance(key, Literal) and isinstance(key.value, str) for key, _ in node.entries)
+        return MapType(fields) if named and not node.optional else MapType(others=DYN, key=DYN)
+
+    def _entry(self, node: Node, *, optional: bool) -> Type:
+        found = self.value(node)
+        if not optional or found == DYN:
+            return found
+        if isinstance(found, OptionalType):
+            return found.element
+        return self.fault(
+            start(node), f"'?' takes an optional here, not {worded(found.kind)}", "leave it out"
+        )
 
     @_check.register(Call)
     def _call(self, node: Call) -> Type:
@@ -273,19 +250,41 @@ class Checker:
     @_check.register(Macro)
     def _macro(self, node: Macro) -> Type:
         target = self.value(node.target)
-        element = _elements(target)
+        of_optional = node.macro in _OF_OPTIONAL
+        element = _held(target) if of_optional else _elements(target)
         if element is None:
-            element = self.fault(node.at, f"{node.macro}() needs a list or a map, not {worded(target.kind)}")
+            wanted = "an optional" if of_optional else "a list or a map"
+            element = self.fault(node.at, f"{node.macro}() needs {wanted}, not {worded(target.kind)}")
         self._variables.append((node.variable, element))
         if node.where is not None:
             self.bool_of(node.where, "the condition of map()")
-        if node.macro == "map":
-            result: Type = ListType(self.value(node.body))
-        else:
-            self.bool_of(node.body, f"the condition of {node.macro}()")
-            result = ListType(element) if node.macro == "filter" else BOOL
+        result = self._made(node, element)
         self._variables.pop()
         return result
+
+    def _made(self, node: Macro, element: Type) -> Type:
+        if node.macro in {"map", "optMap"}:
+            made = self.value(node.body)
+            return ListType(made) if node.macro == "map" else OptionalType(made)
+        if node.macro == "optFlatMap":
+            return self._optional_of(node.body)
+        self.bool_of(node.body, f"the condition of {node.macro}()")
+        return ListType(element) if node.macro == "filter" else BOOL
+
+    def _optional_of(self, node: Node) -> Type:
+        found = self.value(node)
+        if isinstance(found, OptionalType):
+            return found
+        if found == DYN:
+            return OptionalType()
+        message = f"the body of optFlatMap() is an optional, not {worded(found.kind)}"
+        return self.fault(start(node), message, "use optMap(...)")
+
+
+def _held(target: Type) -> Type | None:
+    if isinstance(target, OptionalType):
+        return target.element
+    return DYN if target == DYN else None
 
 
 def _elements(target: Type) -> Type | None:

@@ -14,9 +14,11 @@ from engine.language.expressions.access import (
     optional_member,
     path_reader,
 )
-from engine.language.expressions.calling import host_call, or_value, overloaded
+from engine.language.expressions.analysis import Analysis
+from engine.language.expressions.calling import host_call, or_else, overloaded
+from engine.language.expressions.containers import COST_OF_CONTAINER, list_with_optionals, map_of
 from engine.language.expressions.frame import Closure, Frame, absorb, mismatch
-from engine.language.expressions.functions import FUNCTIONS, METHODS
+from engine.language.expressions.functions import FUNCTIONS, LAZY_METHODS, METHODS
 from engine.language.expressions.macros import Loop, loop_closure
 from engine.language.expressions.membership import constant_membership, membership
 from engine.language.expressions.operators import NO_OVERLOAD, OPERATIONS, Operation, invert, negate
@@ -38,30 +40,27 @@ from engine.language.expressions.syntax import (
     path,
 )
 from engine.language.expressions.types import worded
-from engine.language.expressions.values import kind_of
+from engine.language.expressions.values import TYPE_NAMES, kind_of
 
 
 class Compiler:
     """Compiles one tree; `cost` is the fuel of its nodes, `slots` how many variables its macros need.
 
-    `widened` are the nodes whose ints become doubles, `passed` those that may give a handle.
+    `passed` are the nodes that may give a handle.
     """
 
-    def __init__(
-        self, widened: frozenset[int], functions: frozenset[str], passed: frozenset[int] = frozenset()
-    ) -> None:
+    def __init__(self, analysis: Analysis, passed: frozenset[int] = frozenset()) -> None:
         self.cost = 0
         self.slots = 0
-        self._widened = widened
+        self._analysis = analysis
         self._passed = passed
-        self._functions = functions
         self._variables: list[str] = []
 
     def compile(self, node: Node) -> Closure:
         """Compile a node with all below it."""
         self.cost += 1
         closure: Closure = self._emit(node)
-        return _widening(closure) if id(node) in self._widened else closure
+        return _widening(closure) if id(node) in self._analysis.widened else closure
 
     @singledispatchmethod
     def _emit(self, node: Node) -> Closure:
@@ -77,7 +76,10 @@ class Compiler:
         for slot in reversed(range(len(self._variables))):
             if self._variables[slot] == node.name:
                 return lambda frame: frame.variables[slot]
-        return name_reader(node.name)
+        if node.name in self._analysis.names:
+            return name_reader(node.name)
+        named = TYPE_NAMES[node.name]
+        return lambda _: named
 
     @_emit.register(Select)
     def _select(self, node: Select) -> Closure:
@@ -173,21 +175,31 @@ class Compiler:
 
     @_emit.register(ListLiteral)
     def _list(self, node: ListLiteral) -> Closure:
+        self.cost += COST_OF_CONTAINER
         elements = [self.compile(element) for element in node.elements]
+        if node.optional:
+            marked = [(element, place in node.optional) for place, element in enumerate(elements)]
+            return list_with_optionals(marked)
         return lambda frame: [element(frame) for element in elements]
 
     @_emit.register(MapLiteral)
     def _map(self, node: MapLiteral) -> Closure:
-        return _map_closure([(self.compile(key), self.compile(value)) for key, value in node.entries])
+        self.cost += COST_OF_CONTAINER
+        return map_of(
+            [
+                (self.compile(key), self.compile(value), place in node.optional)
+                for place, (key, value) in enumerate(node.entries)
+            ]
+        )
 
     @_emit.register(Call)
     def _call(self, node: Call) -> Closure:
         parts = node.arguments if node.target is None else (node.target, *node.arguments)
         arguments = [self.compile(part) for part in parts]
-        if node.target is None and node.function in self._functions:
+        if node.target is None and node.function in self._analysis.calls:
             return host_call(name_reader(node.function), arguments)
-        if node.function == "orValue":
-            return or_value(*arguments)
+        if node.function in LAZY_METHODS:
+            return or_else(node.function, *arguments)
         return overloaded(node, (FUNCTIONS if node.target is None else METHODS)[node.function], arguments)
 
     @_emit.register(Macro)
@@ -258,18 +270,3 @@ def _logic(sign: str, operands: Sequence[Closure], *, decisive: bool) -> Closure
         return not decisive
 
     return logic
-
-
-def _map_closure(entries: Sequence[tuple[Closure, Closure]]) -> Closure:
-    def build(frame: Frame) -> dict[object, object]:
-        built: dict[object, object] = {}
-        for key, value in entries:
-            name = key(frame)
-            if type(name) is not str and type(name) is not int:
-                raise mismatch(f"the key of a map is a string or an int, not {worded(kind_of(name))}")
-            if name in built:
-                raise mismatch("a map is given the same key twice")
-            built[name] = value(frame)
-        return built
-
-    return build

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from engine.domain.expression import Expression
-from engine.language.expressions.check import Analysis, check
+from engine.language.expressions.access import MissingKey
+from engine.language.expressions.analysis import Analysis, check
 from engine.language.expressions.closures import Compiler
 from engine.language.expressions.frame import FUEL, Frame, mismatch
 from engine.language.expressions.parser import parse
 from engine.language.expressions.passing import passed_on
+from engine.language.expressions.result import json_result
 from engine.language.expressions.syntax import Node
 from engine.language.expressions.types import DYN, Scope, Type, worded
-from engine.language.expressions.values import check_result, kind_of
-
-_SMALL = frozenset({type(None), bool, int})
+from engine.language.expressions.values import kind_of
 
 
 def analyse_expression(source: str, scope: Scope, *, expected: Type = DYN) -> Analysis:
@@ -43,16 +43,20 @@ def compile_expression(source: str, scope: Scope, *, expected: Type = DYN) -> Ex
 
 def _runner(tree: Node, analysis: Analysis, wanted: str) -> Callable[[Mapping[str, object]], object]:
     passed = passed_on(tree) if wanted == "dyn" else frozenset[int]()
-    compiler = Compiler(analysis.widened, analysis.calls, passed)
+    compiler = Compiler(analysis, passed)
     body = compiler.compile(tree)
+    anything = wanted == "dyn"
     slots, fuel = compiler.slots, FUEL - compiler.cost
     fits = {"double": {"double", "int"}}.get(wanted, {wanted})
 
     def run(scope: Mapping[str, object]) -> object:
-        value = body(Frame(scope, fuel, slots))
-        if type(value) not in _SMALL:
-            check_result(value)
-        if wanted != "dyn" and kind_of(value) not in fits:
+        try:
+            value = body(Frame(scope, fuel, slots))
+        except MissingKey as missing:
+            raise missing.explained() from None
+        if type(value) is not bool:
+            value = json_result(value)
+        if not (anything or kind_of(value) in fits):
             raise mismatch(f"the expression gives {worded(kind_of(value))}, and {worded(wanted)} is expected")
         return value
 

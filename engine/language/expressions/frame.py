@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from engine.domain.expression import ExpressionFailed
 
-FUEL = 50_000
-_FAILURE = 16
+FUEL = 250_000
+_FAILURE = 32
 
 
 class Frame:

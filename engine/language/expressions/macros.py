@@ -1,4 +1,4 @@
-"""The macros: loops over lists and keys, every turn paid for before it starts."""
+"""The macros: loops over lists, keys and optionals, every turn paid for before it starts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engine.domain.expression import ExpressionFailed
 from engine.language.expressions.frame import Closure, Frame, absorb, mismatch
 from engine.language.expressions.types import worded
-from engine.language.expressions.values import kind_of
+from engine.language.expressions.values import NOTHING, Maybe, kind_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,8 @@ def loop_closure(loop: Loop) -> Closure:
             return _exists_one(loop)
         case "filter":
             return _filter(loop)
+        case "optMap" | "optFlatMap":
+            return _of_optional(loop)
         case _:
             return _map(loop)
 
@@ -112,6 +114,27 @@ def _map(loop: Loop) -> Closure:
             frame.variables[loop.slot] = item
             if where is None or _verdict(loop, where(frame)):
                 made.append(body(frame))
+        return made
+
+    return transform
+
+
+def _of_optional(loop: Loop) -> Closure:
+    flat = loop.macro == "optFlatMap"
+
+    def transform(frame: Frame) -> Maybe:
+        optional = loop.target(frame)
+        if not isinstance(optional, Maybe):
+            raise mismatch(f"{loop.macro}() needs an optional, not {worded(kind_of(optional))}")
+        if not optional.present:
+            return NOTHING
+        frame.spend(loop.cost)
+        frame.variables[loop.slot] = optional.value
+        made = loop.body(frame)
+        if not flat:
+            return Maybe(made)
+        if not isinstance(made, Maybe):
+            raise mismatch(f"the body of optFlatMap() gives {worded(kind_of(made))}, not an optional")
         return made
 
     return transform

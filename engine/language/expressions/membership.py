@@ -21,7 +21,7 @@ def membership(frame: Frame, value: object, among: object) -> object:
         return NO_OVERLOAD
     assert isinstance(among, Sequence)  # noqa: S101  # by its kind
     for one in among:
-        frame.spend(1)
+        frame.spend(2)
         if equal(frame, one, value):
             return True
     return False

@@ -9,11 +9,24 @@ from typing import Final
 
 from engine.domain.expression import ExpressionFailed
 from engine.language.expressions.frame import Frame
-from engine.language.expressions.types import BOOL, DOUBLE, DYN, INT, STRING, ListType, Type
+from engine.language.expressions.times import Duration, Timestamp, duration_of, timestamp_of
+from engine.language.expressions.types import (
+    BOOL,
+    DOUBLE,
+    DURATION,
+    DYN,
+    INT,
+    STRING,
+    TIMESTAMP,
+    ListType,
+    Type,
+)
 from engine.language.expressions.values import NUMBERS, equal, kind_of
 
 MIN_INT: Final = -(2**63)
 MAX_INT: Final = 2**63 - 1
+
+_COST_OF_TIME = 8
 
 Operation = Callable[[Frame, object, object], object]
 
@@ -27,13 +40,25 @@ NO_OVERLOAD = _NoOverload()
 _ORDERED: dict[tuple[str, str], Type] = {
     **{(one, other): BOOL for one in NUMBERS for other in NUMBERS},
     ("string", "string"): BOOL,
-    ("bool", "bool"): BOOL,
+    **{(kind, kind): BOOL for kind in ("bool", "timestamp", "duration")},
 }
 _NUMERIC: dict[tuple[str, str], Type] = {("int", "int"): INT, ("double", "double"): DOUBLE}
 
 SIGNATURES: dict[str, dict[tuple[str, str], Type]] = {
-    "+": {**_NUMERIC, ("string", "string"): STRING, ("list", "list"): ListType(DYN)},
-    "-": _NUMERIC,
+    "+": {
+        **_NUMERIC,
+        ("string", "string"): STRING,
+        ("list", "list"): ListType(DYN),
+        ("duration", "duration"): DURATION,
+        ("timestamp", "duration"): TIMESTAMP,
+        ("duration", "timestamp"): TIMESTAMP,
+    },
+    "-": {
+        **_NUMERIC,
+        ("duration", "duration"): DURATION,
+        ("timestamp", "duration"): TIMESTAMP,
+        ("timestamp", "timestamp"): DURATION,
+    },
     "*": _NUMERIC,
     "/": _NUMERIC,
     "%": {("int", "int"): INT},
@@ -49,15 +74,27 @@ def bounded(value: int, sign: str) -> int:
 
 
 def add(frame: Frame, left: object, right: object) -> object:
-    """Add numbers, or concatenate strings or lists."""
+    """Add numbers, times, or concatenate strings or lists."""
     if type(left) is int and type(right) is int:
         return bounded(left + right, "+")
     if type(left) is float and type(right) is float:
         return left + right
     if isinstance(left, str) and isinstance(right, str):
-        frame.spend((len(left) + len(right)) >> 4)
+        frame.spend((len(left) + len(right)) >> 5)
         return left + right
+    if isinstance(left, Timestamp | Duration):
+        return _later(frame, left, right)
     return _concatenated(frame, left, right)
+
+
+def _later(frame: Frame, left: Timestamp | Duration, right: object) -> object:
+    frame.spend(_COST_OF_TIME)
+    if not isinstance(right, Timestamp | Duration):
+        return NO_OVERLOAD
+    total = left.nanos + right.nanos
+    if isinstance(left, Duration) and isinstance(right, Duration):
+        return duration_of(total)
+    return NO_OVERLOAD if type(left) is type(right) else timestamp_of(total)
 
 
 def _concatenated(frame: Frame, left: object, right: object) -> object:
@@ -69,13 +106,23 @@ def _concatenated(frame: Frame, left: object, right: object) -> object:
     return [*left, *right]
 
 
-def subtract(_: Frame, left: object, right: object) -> object:
-    """Subtract two ints or two doubles."""
+def subtract(frame: Frame, left: object, right: object) -> object:
+    """Subtract numbers, or durations, or find the time between two timestamps."""
     if type(left) is int and type(right) is int:
         return bounded(left - right, "-")
     if type(left) is float and type(right) is float:
         return left - right
-    return NO_OVERLOAD
+    return _earlier(frame, left, right)
+
+
+def _earlier(frame: Frame, left: object, right: object) -> object:
+    if not (isinstance(left, Timestamp | Duration) and isinstance(right, Timestamp | Duration)):
+        return NO_OVERLOAD
+    frame.spend(_COST_OF_TIME)
+    rest = left.nanos - right.nanos
+    if type(left) is type(right):
+        return duration_of(rest)
+    return timestamp_of(rest) if isinstance(left, Timestamp) else NO_OVERLOAD
 
 
 def multiply(_: Frame, left: object, right: object) -> object:
@@ -123,7 +170,7 @@ def _ordering(compare: Callable[..., bool]) -> Operation:
         if (kind, other) not in _ORDERED:
             return NO_OVERLOAD
         if isinstance(left, str) and isinstance(right, str):
-            frame.spend(min(len(left), len(right)) >> 4)
+            frame.spend(min(len(left), len(right)) >> 6)
         return compare(left, right)
 
     return ordered

@@ -19,6 +19,8 @@ from engine.language.expressions.syntax import (
     Select,
     Unary,
     children,
+    path,
+    start,
 )
 from engine.language.expressions.tokens import RESERVED, Token, tokenize
 
@@ -33,7 +35,13 @@ _POWERS = {
     **dict.fromkeys(("*", "/", "%"), 3),
 }
 _CONSTANTS = {"true": True, "false": False, "null": None}
-MACROS = {"exists": (2,), "exists_one": (2,), "all": (2,), "filter": (2,), "map": (2, 3)}
+MACROS = {
+    **dict.fromkeys(("exists", "exists_one", "all", "filter", "optMap", "optFlatMap"), (2,)),
+    "map": (2, 3),
+}
+_PACKAGE_OF_TIME = "google.protobuf"
+_OF_TIME = {"Timestamp", "Duration"}
+_OPTIONALS = {"of", "none", "ofNonZeroValue"}
 
 
 def parse(source: str) -> Node:
@@ -173,6 +181,8 @@ class _Parser:
         field = self._field()
         if sign.text == "." and self._accept("("):
             return self._method(field, operand)
+        if field.text in _OF_TIME and path(operand) == _PACKAGE_OF_TIME:
+            return Name(start(operand), f"{_PACKAGE_OF_TIME}.{field.text}")
         return Select(field.at, operand, field.text, optional=sign.text == ".?")
 
     def _field(self) -> Token:
@@ -204,50 +214,67 @@ class _Parser:
             return Name(token.at, token.text)
         if token.text == "has":
             return self._has(token)
-        return Call(token.at, token.text, None, self._items(")"))
+        return Call(token.at, token.text, None, self._arguments())
 
     def _bracket(self) -> Node:
         if self._accept("("):
             node = self._expression()
             self._expect(")")
             return node
-        if sign := self._accept("["):
-            return ListLiteral(sign.at, self._items("]"))
+        if sign := self._accept("[", "[?"):
+            return self._list(sign)
         if sign := self._accept("{"):
             return self._map(sign)
         raise self._unexpected("a value")
 
-    def _items(self, closing: str) -> tuple[Node, ...]:
-        items: list[Node] = []
-        while not self._accept(closing):
-            items.append(self._expression())
+    def _arguments(self) -> tuple[Node, ...]:
+        arguments: list[Node] = []
+        while not self._accept(")"):
+            arguments.append(self._expression())
             if not self._accept(","):
-                self._expect(closing)
+                self._expect(")")
                 break
-            if closing == ")" and self._token.text == ")":
+            if self._token.text == ")":
                 raise self._unexpected("an argument")
-        return tuple(items)
+        return tuple(arguments)
+
+    def _list(self, sign: Token) -> ListLiteral:
+        elements: list[Node] = []
+        optional: set[int] = set()
+        marked = sign.text == "[?"
+        while marked or not self._accept("]"):
+            if marked or self._accept("?"):
+                optional.add(len(elements))
+            marked = False
+            elements.append(self._expression())
+            if not self._accept(","):
+                self._expect("]")
+                break
+        return ListLiteral(sign.at, tuple(elements), frozenset(optional))
 
     def _map(self, sign: Token) -> MapLiteral:
         entries: list[tuple[Node, Node]] = []
+        optional: set[int] = set()
         while not self._accept("}"):
+            if self._accept("?"):
+                optional.add(len(entries))
             key = self._expression()
             self._expect(":")
             entries.append((key, self._expression()))
             if not self._accept(","):
                 self._expect("}")
                 break
-        return MapLiteral(sign.at, tuple(entries))
+        return MapLiteral(sign.at, tuple(entries), frozenset(optional))
 
     def _has(self, name: Token) -> Has:
-        arguments = self._items(")")
+        arguments = self._arguments()
         if len(arguments) != 1 or not isinstance(arguments[0], Select) or arguments[0].optional:
             raise self._fault(name.at, "has() asks for one selected key", "write has(a.b)")
         return Has(name.at, arguments[0])
 
     def _method(self, name: Token, target: Node) -> Node:
-        arguments = self._items(")")
-        if isinstance(target, Name) and target.name == "optional" and name.text in {"of", "none"}:
+        arguments = self._arguments()
+        if isinstance(target, Name) and target.name == "optional" and name.text in _OPTIONALS:
             return Call(target.at, f"optional.{name.text}", None, arguments)
         counts = MACROS.get(name.text)
         if counts is None:

@@ -84,18 +84,20 @@ class Conditional:
 
 @dataclass(frozen=True, slots=True)
 class ListLiteral:
-    """`[element, ...]`."""
+    """`[element, ?element, ...]`; `optional` are the places of the elements that may be absent."""
 
     at: int
     elements: tuple[Node, ...]
+    optional: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class MapLiteral:
-    """`{key: value, ...}`."""
+    """`{key: value, ?key: value, ...}`; `optional` are the places of the entries that may be absent."""
 
     at: int
     entries: tuple[tuple[Node, Node], ...]
+    optional: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +201,22 @@ def _path(node: Node) -> str:
             return node.name
         case Select():
             return f"{_path(node.operand)}.{node.field}"
-        case Index(key=Literal(value=str() | int() | float() as key)):
-            return f"{_path(node.operand)}[{key!r}]"
         case Index():
-            return f"{_path(node.operand)}[...]"
+            return f"{_path(node.operand)}[{_key(node.key)}]"
         case Call() | Has() | Macro():
             return _call_path(node)
         case _:
             return "(...)"
+
+
+def _key(node: Node) -> str:
+    match node:
+        case Literal(value=str() as key):
+            return repr(key[:_LONGEST_PATH])
+        case Literal(value=int() | float() as key):
+            return repr(key)
+        case _:
+            return "..."
 
 
 def _call_path(node: Call | Has | Macro) -> str:

@@ -21,6 +21,9 @@ BOOL = SimpleType("bool")
 INT = SimpleType("int")
 DOUBLE = SimpleType("double")
 STRING = SimpleType("string")
+TIMESTAMP = SimpleType("timestamp")
+DURATION = SimpleType("duration")
+TYPE = SimpleType("type")
 DYN = SimpleType("dyn")
 
 
