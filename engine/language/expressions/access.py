@@ -54,6 +54,19 @@ def path_reader(name: str, nodes: Sequence[Node], keys: Sequence[str], *, opens:
     return read
 
 
+def variable_reader(slot: int, nodes: Sequence[Node], keys: Sequence[str]) -> Closure:
+    """Read a whole chain `variable.key.key` of a macro's variable in one closure; nothing is opened."""
+    links = tuple(zip(keys, nodes, strict=True))
+
+    def read(frame: Frame) -> object:
+        value = frame.variables[slot]
+        for key, node in links:
+            value = value[key] if type(value) is dict and key in value else member(value, key, node)
+        return value
+
+    return read
+
+
 def member(value: object, key: object, node: Node) -> object:
     """The value at `key` of a map or at an index of a list; raise `missing_key` or `type_mismatch`."""
     found = _found(value, key, node)
@@ -72,6 +85,8 @@ def optional_member(value: object, key: object, node: Node) -> Maybe:
 
 def has_member(value: object, key: str, node: Node) -> bool:
     """Whether a map has a key, without reading the value."""
+    if type(value) is dict:
+        return key in value
     if isinstance(value, Maybe):
         return value.present and has_member(value.value, key, node)
     if isinstance(value, Mapping):
@@ -82,6 +97,8 @@ def has_member(value: object, key: str, node: Node) -> bool:
 def _found(value: object, key: object, node: Node) -> object:
     if type(value) is dict and type(key) is str:
         return value.get(key, _ABSENT)
+    if type(value) is list and type(key) is int:
+        return value[key] if 0 <= key < len(value) else _ABSENT
     if isinstance(value, Mapping):
         return _of_map(value, key, node)
     if isinstance(value, Maybe):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import singledispatchmethod
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from engine.language.expressions.calls import call_type
 from engine.language.expressions.faults import ExpressionFault, Fault, Wrong, fault_at, listed, near_miss
@@ -81,7 +81,7 @@ class Checker:
 
     def type_of(self, node: Node) -> Type:
         """The type of a node, which may be `steps` or one step."""
-        found: Type = self._check(node)
+        found: Type = self._RULES[type(node)](self, node)
         if found == DOUBLE and isinstance(node, Name | Select | Index | Call):
             self.widened.add(id(node))
         return found
@@ -101,15 +101,9 @@ class Checker:
         if found.kind not in {"bool", "dyn"}:
             self.fault(start(node), f"{where} needs a bool, not {worded(found.kind)}")
 
-    @singledispatchmethod
-    def _check(self, node: Node) -> Type:
-        raise TypeError(type(node).__name__)
-
-    @_check.register(Literal)
     def _literal(self, node: Literal) -> Type:
         return SimpleType(kind_of(node.value))
 
-    @_check.register(Name)
     def _name(self, node: Name) -> Type:
         for variable, found in reversed(self._variables):
             if variable == node.name:
@@ -123,14 +117,12 @@ class Checker:
         hint = near_miss(node.name, known) or listed(known)
         return self.fault(node.at, f"there is no name '{node.name[:40]}' here", hint)
 
-    @_check.register(Select)
     def _select(self, node: Select) -> Type:
         owner = self.type_of(node.operand)
         self._read(owner, node.field)
         found = self._noted(lambda: member_type(owner, node, node.field))
         return _optional(found) if node.optional else found
 
-    @_check.register(Index)
     def _index(self, node: Index) -> Type:
         owner, key = self.type_of(node.operand), self.value(node.key)
         if isinstance(node.key, Literal):
@@ -150,12 +142,10 @@ class Checker:
         except Wrong as wrong:
             return self.fault(wrong.at, wrong.message, wrong.hint)
 
-    @_check.register(Has)
     def _has(self, node: Has) -> Type:
         self.type_of(node.select)
         return BOOL
 
-    @_check.register(Unary)
     def _unary(self, node: Unary) -> Type:
         if node.operator == "!":
             self.bool_of(node.operand, "'!'")
@@ -165,18 +155,15 @@ class Checker:
             return self.fault(node.at, f"'-' has no meaning for {worded(found.kind)}")
         return found
 
-    @_check.register(Logic)
     def _logic(self, node: Logic) -> Type:
         for operand in node.operands:
             self.bool_of(operand, f"'{node.operator}'")
         return BOOL
 
-    @_check.register(Conditional)
     def _conditional(self, node: Conditional) -> Type:
         self.bool_of(node.condition, "the condition of '?:'")
         return joined(self.value(node.then), self.value(node.otherwise))
 
-    @_check.register(Binary)
     def _binary(self, node: Binary) -> Type:
         left, right = self.value(node.left), self.value(node.right)
         if node.operator in {"==", "!="}:
@@ -205,7 +192,6 @@ class Checker:
             self.fault(node.at, f"{worded(left.kind)} is never a key of a map")
         return BOOL
 
-    @_check.register(ListLiteral)
     def _list(self, node: ListLiteral) -> Type:
         found = [
             self._entry(element, optional=place in node.optional)
@@ -213,7 +199,6 @@ class Checker:
         ]
         return ListType(found[0] if found and all(one == found[0] for one in found) else DYN)
 
-    @_check.register(MapLiteral)
     def _map(self, node: MapLiteral) -> Type:
         fields: dict[str, Type] = {}
         keys: set[object] = set()
@@ -239,7 +224,6 @@ class Checker:
             start(node), f"'?' takes an optional here, not {worded(found.kind)}", "leave it out"
         )
 
-    @_check.register(Call)
     def _call(self, node: Call) -> Type:
         if node.target is None and node.function in self.scope.functions:
             self.calls.add(node.function)
@@ -247,7 +231,6 @@ class Checker:
         types = [self.value(part) for part in parts]
         return self._noted(lambda: call_type(node, types, self.scope))
 
-    @_check.register(Macro)
     def _macro(self, node: Macro) -> Type:
         target = self.value(node.target)
         of_optional = node.macro in _OF_OPTIONAL
@@ -279,6 +262,22 @@ class Checker:
             return OptionalType()
         message = f"the body of optFlatMap() is an optional, not {worded(found.kind)}"
         return self.fault(start(node), message, "use optMap(...)")
+
+    _RULES: ClassVar[Mapping[type, Callable[..., Type]]] = {
+        Literal: _literal,
+        Name: _name,
+        Select: _select,
+        Index: _index,
+        Has: _has,
+        Unary: _unary,
+        Logic: _logic,
+        Conditional: _conditional,
+        Binary: _binary,
+        ListLiteral: _list,
+        MapLiteral: _map,
+        Call: _call,
+        Macro: _macro,
+    }
 
 
 def _held(target: Type) -> Type | None:

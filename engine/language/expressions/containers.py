@@ -29,6 +29,11 @@ def list_with_optionals(elements: Sequence[tuple[Closure, bool]]) -> Closure:
     return build
 
 
+def map_of_names(entries: Sequence[tuple[object, Closure]]) -> Closure:
+    """A map of constant keys, which are known to differ, to values."""
+    return lambda frame: {name: value(frame) for name, value in entries}
+
+
 def map_of(entries: Sequence[tuple[Closure, Closure, bool]]) -> Closure:
     """A map of keys to values, each with whether the value is an optional that may be absent."""
 

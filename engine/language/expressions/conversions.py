@@ -12,12 +12,12 @@ from engine.language.expressions.operators import MAX_INT, MIN_INT
 from engine.language.expressions.overloads import Overload
 from engine.language.expressions.time_functions import CONVERSIONS as OF_TIME
 from engine.language.expressions.types import BOOL, DOUBLE, DYN, INT, STRING, TYPE
-from engine.language.expressions.values import TypeName, kind_of
+from engine.language.expressions.values import TypeName, type_of
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _LONGEST_NUMBER: Final = 400
-_COST_OF_NUMBER = 4
+_COST_OF_NUMBER = 6
 _TRUTHS = {
     **dict.fromkeys(("true", "True", "TRUE", "t", "1"), True),
     **dict.fromkeys(("false", "False", "FALSE", "f", "0"), False),
@@ -80,7 +80,7 @@ def _bool_of_string(_: Frame, text: str) -> bool:
 
 
 def _type(_: Frame, value: object) -> TypeName:
-    return TypeName(kind_of(value))
+    return type_of(value)
 
 
 CONVERSIONS: Mapping[str, tuple[Overload, ...]] = {

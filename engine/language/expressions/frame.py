@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from engine.domain.expression import ExpressionFailed
 
-FUEL = 250_000
+FUEL = 200_000
 _FAILURE = 32
 
 

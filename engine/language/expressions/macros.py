@@ -10,6 +10,8 @@ from engine.language.expressions.frame import Closure, Frame, absorb, mismatch
 from engine.language.expressions.types import worded
 from engine.language.expressions.values import NOTHING, Maybe, kind_of
 
+_COST_OF_OPTIONAL = 4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
@@ -128,7 +130,7 @@ def _of_optional(loop: Loop) -> Closure:
             raise mismatch(f"{loop.macro}() needs an optional, not {worded(kind_of(optional))}")
         if not optional.present:
             return NOTHING
-        frame.spend(loop.cost)
+        frame.spend(loop.cost + _COST_OF_OPTIONAL)
         frame.variables[loop.slot] = optional.value
         made = loop.body(frame)
         if not flat:

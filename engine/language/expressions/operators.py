@@ -44,6 +44,8 @@ _ORDERED: dict[tuple[str, str], Type] = {
 }
 _NUMERIC: dict[tuple[str, str], Type] = {("int", "int"): INT, ("double", "double"): DOUBLE}
 
+ARITHMETIC = frozenset("+-*/%")
+
 SIGNATURES: dict[str, dict[tuple[str, str], Type]] = {
     "+": {
         **_NUMERIC,

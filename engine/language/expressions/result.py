@@ -16,6 +16,7 @@ MAX_RESULT = 256 * 1024
 _BYTES_OF_CONSTANT = 5
 _BYTES_OF_REFERENCE = 256
 _PLAIN = frozenset({type(None), bool, int})
+_MAY_HOLD_TIMES = frozenset({list, dict, Timestamp, Duration})
 
 
 class _HoldsTimes(Exception):  # noqa: N818  # a finding on the way, not an error
@@ -54,12 +55,13 @@ def _with_texts(value: object) -> object:
         if isinstance(part, Timestamp | Duration):
             holder[key] = part.text()
         elif isinstance(part, list | dict):
-            left -= len(part) + 2
+            left -= 2 * len(part) + 2
             if left < 0:
                 raise _too_large()
             copy = part.copy()
             holder[key] = copy
-            waiting.extend((copy, inner) for inner in (copy if isinstance(copy, dict) else range(len(copy))))
+            places = copy.items() if isinstance(copy, dict) else enumerate(copy)
+            waiting.extend((copy, place) for place, inner in places if type(inner) in _MAY_HOLD_TIMES)
     return whole[0]
 
 

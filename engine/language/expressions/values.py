@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from engine.domain.handles import Handle
-from engine.language.expressions.frame import Frame
+from engine.language.expressions.frame import Frame, mismatch
 from engine.language.expressions.times import Duration, Timestamp
 
 NUMBERS = frozenset({"int", "double"})
-_COST_OF_PAIR = 3
+_COST_OF_PAIR = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Maybe:
 NOTHING = Maybe(None, present=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TypeName:
-    """What `type()` gives: the kind of a value, to be compared with the name of a type."""
+    """What `type()` gives: the kind of a value, to be compared with the name of a type; one object a type."""
 
     kind: str
 
@@ -39,6 +39,7 @@ TYPE_NAMES: Mapping[str, TypeName] = {
     "google.protobuf.Timestamp": TypeName("timestamp"),
     "google.protobuf.Duration": TypeName("duration"),
 }
+_TYPES = {named.kind: named for named in TYPE_NAMES.values()}
 
 _KINDS: dict[type, str] = {
     type(None): "null",
@@ -63,6 +64,14 @@ def kind_of(value: object) -> str:
     A handle has none: raises `value_too_large`, so that nothing ever works on one by mistake.
     """
     return _KINDS.get(type(value)) or _foreign_kind(value)
+
+
+def type_of(value: object) -> TypeName:
+    """The type of a value; raises `type_mismatch` for an object that is no value of the language."""
+    found = _TYPES.get(kind_of(value))
+    if found is None:
+        raise mismatch("type() is given an object, which is no value")
+    return found
 
 
 def _foreign_kind(value: object) -> str:
