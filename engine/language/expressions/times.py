@@ -14,7 +14,7 @@ MILLISECOND: Final = 1_000_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
-_LONGEST_SECONDS = 315_576_000_000
+_LONGEST_NANOS = 2**63 - 1
 _LONGEST_TEXT = 100
 _TIMESTAMP = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
@@ -47,7 +47,7 @@ class Timestamp:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Duration:
-    """A length of time of at most about 10,000 years either way, in nanoseconds."""
+    """A length of time of at most 292 years either way, in nanoseconds that fit into 64 bits."""
 
     nanos: int
 
@@ -66,9 +66,9 @@ def timestamp_of(nanos: int) -> Timestamp:
 
 def duration_of(nanos: int) -> Duration:
     """A duration, or `overflow`."""
-    if abs(nanos) <= _LONGEST_SECONDS * SECOND:
+    if abs(nanos) <= _LONGEST_NANOS:
         return Duration(nanos)
-    raise ExpressionFailed("overflow", f"a duration is longer than {_LONGEST_SECONDS} seconds")
+    raise ExpressionFailed("overflow", "a duration is longer than 292 years")
 
 
 def parse_timestamp(text: str) -> Timestamp:

@@ -50,6 +50,26 @@ RESULTS: list[tuple[str, object]] = [
     ("has(inputs.?nested.list)", True),
     ("has(inputs.?nope.list)", False),
     ("optional.of(1).hasValue()", True),
+    ("optional.none().or(optional.of(3)).value()", 3),
+    ("optional.of(1).or(optional.of(1 / 0)).value()", 1),
+    ("inputs.?nope.or(inputs.?limit).or(optional.none()).orValue(0)", 5),
+    ("inputs.?limit.optMap(x, x + n).orValue(0)", 6),
+    ("inputs.?nope.optMap(x, 1 / 0).orValue(0)", 0),
+    ("inputs.?nested.optFlatMap(x, x.?list[?0]).orValue(0)", 10),
+    ("inputs.?nope.optFlatMap(x, x.?list).hasValue()", False),
+    ("inputs.?nested.optFlatMap(x, x.?nope).hasValue()", False),
+    (
+        "[0, 0.0, -0.0, '', null, false, [], {}, 1, 'a', [0]].map(x, optional.ofNonZeroValue(x).hasValue())",
+        [False] * 8 + [True] * 3,
+    ),
+    (
+        "[timestamp(0), timestamp(1), duration('0')].map(x, optional.ofNonZeroValue(x).hasValue())",
+        [False, True, False],
+    ),
+    ("[1, ?inputs.?limit, ?inputs.?nope, ?optional.of(2)]", [1, 5, 2]),
+    ("[?inputs.?nope]", []),
+    ("{'a': 1, ?'b': inputs.?limit, ?'c': inputs.?nope}", {"a": 1, "b": 5}),
+    ("size({?key: inputs.?nope})", 0),
     ("optional.none().orValue(2)", 2),
     ("[optional.of(1), optional.none()].map(o, o.orValue(0))", [1, 0]),
     ("{'o': optional.none()}.?o.hasValue()", True),
@@ -71,6 +91,9 @@ MISSING = [
     ("[dyn({})].map(e, e.a)", "e.a: no such key; there are none"),
     ("dyn({})[true]", "dyn(...)[True]: no such key; there are none"),
     ("has(inputs.day.x)", "inputs.day: no such key; there are 'date', 'limit', 'nested'"),
+    ("inputs.dat", "inputs.dat: no such key; did you mean 'date'?"),
+    ("inputs.nested.lst[0]", "inputs.nested.lst: no such key; did you mean 'list'?"),
+    ("[inputs].map(i, i.limits)", "i.limits: no such key; did you mean 'limit'?"),
     ("optional.none().value()", "value() of an optional without a value"),
 ]
 
@@ -94,6 +117,12 @@ MISMATCHES = [
     ("has(n.x)", "n is an int, not a map: n.x cannot be read"),
     ("n.?x.orValue(1)", "n is an int, not a map: n.x cannot be read"),
     ("n.orValue(1)", "orValue() is a method of an optional, not of an int"),
+    ("n.or(optional.of(1)).value()", "or() is a method of an optional, not of an int"),
+    ("optional.none().or(dyn(n)).value()", "or() takes an optional, not an int"),
+    ("dyn(n).optMap(x, x).value()", "optMap() needs an optional, not an int"),
+    ("optional.of(n).optFlatMap(x, x).value()", "the body of optFlatMap() gives an int, not an optional"),
+    ("[?n]", "'?' takes an optional, not an int"),
+    ("{?'a': n}", "'?' takes an optional, not an int"),
     ("n.value()", "value() has no meaning for an int in n.value(...)"),
 ]
 
@@ -105,6 +134,39 @@ def test_what_cannot_be_read_into_is_named_by_path_and_kind(
     detail: str,
 ) -> None:
     assert failure(source, VALUES) == ("type_mismatch", detail)
+
+
+FAULTS = [
+    ("optional.none().or(3)", "1:20: or() takes an optional here, not an int, use orValue(...)"),
+    ("optional.of(1).or()", "1:16: or() takes 1 argument, not 0"),
+    ("[1].optMap(x, x).hasValue()", "1:5: optMap() needs an optional, not a list"),
+    ("optional.of([1]).optMap(x, x + 1).value()", "1:30: '+' has no meaning for a list and an int"),
+    (
+        "optional.of(1).optFlatMap(x, x + 1).value()",
+        "1:30: the body of optFlatMap() is an optional, not an int, use optMap(...)",
+    ),
+    ("optional.of(1).map(x, x)", "1:16: map() needs a list or a map, not an optional"),
+    ("[?1]", "1:3: '?' takes an optional here, not an int, leave it out"),
+    ("{?'a': 'b'}", "1:8: '?' takes an optional here, not a string, leave it out"),
+    ("[?optional.of(1)][0] + 'a'", "1:22: '+' has no meaning for an int and a string, write string(...)"),
+]
+
+
+@pytest.mark.parametrize(("source", "fault"), FAULTS)
+def test_a_wrong_use_of_an_optional_is_refused(
+    faults: Callable[..., list[str]], source: str, fault: str
+) -> None:
+    assert faults(source) == [fault]
+
+
+def test_the_near_miss_is_found_among_many_keys_and_once_only(failure: Failure) -> None:
+    many = {f"key_{index}": index for index in range(100)} | {"total": 1}
+    assert failure("m.totla", {"m": many}) == ("missing_key", "m.totla: no such key; did you mean 'total'?")
+    source = "l.exists(a, m.totla == 1)"
+    assert failure(source, {"l": list(range(3000)), "m": many}) == (
+        "missing_key",
+        "m.totla: no such key; did you mean 'total'?",
+    )
 
 
 def test_a_long_list_of_keys_is_cut(failure: Failure) -> None:

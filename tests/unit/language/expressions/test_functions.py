@@ -53,6 +53,22 @@ RESULTS: list[tuple[str, object]] = [
     ("s.indexOf('l', 4)", 9),
     ("s.indexOf('x')", -1),
     ("s.indexOf('', 11)", 11),
+    ("s.lastIndexOf('l')", 9),
+    ("s.lastIndexOf('l', 8)", 3),
+    ("s.lastIndexOf('ll', 2)", 2),
+    ("s.lastIndexOf('ll', 1)", -1),
+    ("s.lastIndexOf('')", 11),
+    ("s.lastIndexOf('', 4)", 4),
+    ("''.lastIndexOf('a')", -1),
+    ("s.charAt(1)", "é"),
+    ("s.charAt(11)", ""),
+    ("'ab'.substring(1, 2)", "b"),
+    ("type(1) == int && type(d) == double && type('') == string && type(true) == bool", True),
+    ("type(null) == null_type && type(l) == list && type(m) == map && type(type(1)) == type", True),
+    ("type(m.?a) == optional_type && type(timestamp(0)) == google.protobuf.Timestamp", True),
+    ("type(timestamp(1) - timestamp(0)) == google.protobuf.Duration && type(1) != double", True),
+    ("type(i) in [int, double]", True),
+    ("[1].map(int, int + 1)", [2]),
     ("string('a') + string(1) + string(true) + string(-9223372036854775808)", "a1true-9223372036854775808"),
     ("string(1.0)", "1"),
     ("string(2.5)", "2.5"),
@@ -102,6 +118,9 @@ FAILURES = [
     ("s.substring(3, 2)", "missing_key", "substring() is asked for a range outside of the string"),
     ("s.substring(-1)", "missing_key", "substring() is asked for a range outside of the string"),
     ("s.indexOf('a', 12)", "missing_key", "indexOf() is asked for an index outside of the string"),
+    ("s.charAt(12)", "missing_key", "charAt() is asked for an index outside of the string"),
+    ("s.charAt(-1)", "missing_key", "charAt() is asked for an index outside of the string"),
+    ("s.lastIndexOf('a', 12)", "missing_key", "lastIndexOf() is asked for an index outside of the string"),
     ("[i].join()", "type_mismatch", "join() takes a list of strings, and an element is none"),
     ("size(i)", "type_mismatch", "size() has no meaning for an int in size(...)"),
     ("m.a.size()", "type_mismatch", "size() has no meaning for an int in m.a.size(...)"),
@@ -131,21 +150,23 @@ FAULTS = [
     ("contains('a', 'b')", "1:1: there is no function contains(), write value.contains(...)"),
     ("'a'.int()", "1:5: there is no method int(), write int(...)"),
     ("strin(1)", "1:1: there is no function strin(), did you mean 'string'?"),
-    ("int(true)", "1:5: int() takes a double or an int or a string here, not a bool"),
+    ("int(true)", "1:5: int() takes a double or an int or a string or a timestamp here, not a bool"),
     (
         "'a'.matches('.*')",
         (
-            "1:5: matches() is refused: regular expressions are not part of this language: "
-            "their cost has no bound"
+            "1:5: matches() is refused: there are no regular expressions in this language, "
+            "write contains(), split() or indexOf()"
         ),
     ),
     (
-        "timestamp('2026-01-01T00:00:00Z')",
+        "now() > timestamp(0)",
         (
-            "1:1: timestamp() is refused: there is no time in this language: "
+            "1:1: now() is refused: there is no clock in this language: "
             "an expression gives the same value whenever it runs"
         ),
     ),
+    ("type(1)", "1:1: a type is no result, compare it: type(a) == string"),
+    ("[type(1)].map(x, x + 1)", "1:20: '+' has no meaning for a type and an int"),
     (
         "(1).orValue(2)",
         "1:5: orValue() is a method of an optional, not of an int, select with '.?' or '[?...]'",

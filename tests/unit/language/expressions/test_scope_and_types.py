@@ -7,15 +7,17 @@ from collections.abc import Callable
 import pytest
 
 from engine.domain.expression import ExpressionFailed
-from engine.language.expressions import Scope, analyse_expression, compile_expression
+from engine.language.expressions import ExpressionFault, Scope, analyse_expression, compile_expression
 from engine.language.expressions.types import (
     ANY_MAP,
     BOOL,
     DOUBLE,
+    DURATION,
     DYN,
     INT,
     NULL,
     STRING,
+    TIMESTAMP,
     FunctionType,
     ListType,
     MapType,
@@ -86,6 +88,15 @@ TYPES: list[tuple[str, Type]] = [
     ("null", NULL),
     ("int(error)", INT),
     ("dyn(1)", DYN),
+    ("inputs.?limit.optMap(x, x + 1).value()", INT),
+    ("inputs.?limit.or(optional.of(2)).value()", INT),
+    ("[?inputs.?day]", ListType(STRING)),
+    ("{?'a': inputs.?day}", MapType(others=DYN, key=DYN)),
+    ("timestamp(inputs.day) + duration('1h')", TIMESTAMP),
+    ("timestamp(1) - timestamp(0)", DURATION),
+    ("timestamp(error) - error", DYN),
+    ("timestamp(0).getMonth()", INT),
+    ("type(error) == timestamp(0)", BOOL),
 ]
 
 
@@ -122,6 +133,10 @@ FAULTS = [
     ("steps.fetch", "1:7: 'steps.fetch' is no value, select .output, .status or .error of it"),
     ("[steps.fetch]", "1:8: 'steps.fetch' is no value, select .output, .status or .error of it"),
     ("steps.?fetch.orValue(1)", "1:8: 'steps.fetch' is no value, select .output, .status or .error of it"),
+    (
+        "steps.?fetch.optMap(s, s.output).value()",
+        "1:8: 'steps.fetch' is no value, select .output, .status or .error of it",
+    ),
     ("steps == null", "1:1: 'steps' is no value, select a step: steps.name.output"),
     ("steps.exists(s, true)", "1:1: 'steps' is no value, select a step: steps.name.output"),
     (
@@ -159,6 +174,11 @@ READS = [
     ("has(steps.fetch.output)", {"fetch"}, False),
     ("steps.?fetch.?output.?x.orValue(inputs.day)", {"fetch"}, True),
     ("false && steps.price.output[0] > 1", {"price"}, False),
+    ("steps.?fetch.?status.optMap(x, 1).hasValue()", set(), False),
+    ("steps[?'fetch'].?output.optMap(o, o.x).or(steps.price.?output).hasValue()", {"fetch", "price"}, False),
+    ("[?steps.fetch.?output]", {"fetch"}, False),
+    ("{?'a': steps.fetch[?'output']}", {"fetch"}, False),
+    ("has(steps['fetch'].output.body)", {"fetch"}, False),
     ("inputs.items.map(i, steps.fetch.output[i.price])", {"fetch"}, True),
     ("[1].map(inputs, inputs + 1)", set(), False),
     ("[{'fetch': {'output': 1}}].map(steps, steps.fetch.output)", set(), False),
@@ -222,6 +242,15 @@ def test_a_result_whose_type_is_not_known_is_checked_when_it_runs() -> None:
         guard.run({"error": {"flag": 1}})
     amount = compile_expression("error", SCOPE, expected=DOUBLE)
     assert amount.run({"error": 1}) == 1
+
+
+def test_a_time_is_a_string_as_a_result() -> None:
+    until = compile_expression(
+        "timestamp(inputs.day + 'T06:00:00Z') + duration('1h')", SCOPE, expected=STRING
+    )
+    assert until.run({"inputs": {"day": "2026-01-02"}}) == "2026-01-02T07:00:00Z"
+    with pytest.raises(ExpressionFault, match="a bool is expected here, and this is a timestamp"):
+        compile_expression("timestamp(0)", SCOPE, expected=BOOL)
 
 
 def test_a_type_is_read_from_a_json_schema() -> None:
