@@ -12,6 +12,8 @@ from engine.language.expressions.types import BOOL, INT, STRING, ListType
 # Unicode's White_Space, which is what CEL trims; str.strip() also takes the separators \x1c to \x1f.
 _BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
+_COST_OF_JOIN = 6
+
 
 def _searched(frame: Frame, text: str, part: str) -> None:
     # The search is linear for long needles and quadratic in the worst case for short ones.
@@ -61,7 +63,7 @@ def _split(frame: Frame, text: str, separator: str, limit: int = -1) -> list[str
 
 
 def _join(frame: Frame, parts: Sequence[object], separator: str = "") -> str:
-    frame.spend(len(parts))
+    frame.spend(len(parts) + _COST_OF_JOIN)
     texts = [part for part in parts if isinstance(part, str)]
     if len(texts) != len(parts):
         raise mismatch("join() takes a list of strings, and an element is none")

@@ -87,13 +87,12 @@ def _ours(source: str, scope: Scope) -> object:
         return Failed(failed.code)
 
 
-def _theirs(expression: cel.Expression) -> object:
-    result = expression.eval(data=DATA)
-    value = result.plain_value()
+def _outcome(value: object, *, failed: bool) -> object:
+    """What the reference gives; its errors are texts."""
     for _ in range(_nones(value)):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(None))
-    if result.type() == cel.Type.ERROR:
-        return Failed(next((code for words, code in CLASSES if words in value), "type_mismatch"))
+    if failed:
+        return Failed(next((code for words, code in CLASSES if words in str(value)), "type_mismatch"))
     return value if _finite(value) else Failed("type_mismatch")
 
 
@@ -142,8 +141,7 @@ def _told(value: object) -> object:
             return type(value).__name__, value
 
 
-def _agree(source: str, expression: cel.Expression, scope: Scope) -> object:
-    theirs = _theirs(expression)
+def _agree(source: str, theirs: object, scope: Scope) -> object:
     if not _comparable(theirs):
         return None
     ours = _ours(source, scope)
@@ -162,17 +160,18 @@ def _alike(ours: object, theirs: object) -> bool:
 
 
 def _hidden(source: str) -> object:
-    return _agree(source, REFERENCE.compile(source, disable_check=True), HIDDEN)
+    result = REFERENCE.compile(source, disable_check=True).eval(data=DATA)
+    return _agree(source, _outcome(result.plain_value(), failed=result.type() == cel.Type.ERROR), HIDDEN)
 
 
 def _typed(source: str) -> object:
     try:
-        expression = TYPED_REFERENCE.compile(source)
+        result = TYPED_REFERENCE.compile(source).eval(data=DATA)
     except RuntimeError:
         return None
     if _lacks_a_key(source):
         return None
-    return _agree(source, expression, TYPED)
+    return _agree(source, _outcome(result.plain_value(), failed=result.type() == cel.Type.ERROR), TYPED)
 
 
 def _lacks_a_key(source: str) -> bool:
@@ -222,7 +221,7 @@ def test_generated_expressions_give_what_the_reference_gives(
         "timestamp('2026-03-29T01:00:00Z').getHours('Europe/Berlin')",
         "timestamp('2026-03-29T00:59:59Z').getDayOfYear('Asia/Kathmandu')",
         "string(timestamp('1969-12-31T23:59:59.999999999Z') - timestamp(0))",
-        "[?m.?a.?list[?0], ?m.?nope] == dyn([10])",
+        "[?optional.of(10), ?optional.none()] == [10]",
         "optional.none().or(optional.of(2)).optMap(x, x + 1).value()",
         "type(timestamp(0)) == google.protobuf.Timestamp && type(m) == map",
     ],
