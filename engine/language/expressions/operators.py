@@ -155,13 +155,15 @@ def _over_zero(left: float, right: float) -> float:
 
 
 def remainder(_: Frame, left: object, right: object) -> object:
-    """The remainder of a division of ints; it has the sign of the left operand."""
+    """The remainder of a division of ints, with the sign of the left one; fails where the division does."""
     if type(left) is not int or type(right) is not int:
         return NO_OVERLOAD
     if right == 0:
         raise ExpressionFailed("division_by_zero", "'%' by zero")
+    if right == -1:
+        bounded(-left, "%")
     rest = abs(left) % abs(right)
-    return bounded(-rest if left < 0 else rest, "%")
+    return -rest if left < 0 else rest
 
 
 def _ordering(compare: Callable[..., bool]) -> Operation:

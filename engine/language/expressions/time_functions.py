@@ -81,7 +81,7 @@ CONVERSIONS: Mapping[str, tuple[Overload, ...]] = {
 
 @lru_cache(maxsize=_MOST_ZONES)
 def _named_zone(name: str) -> ZoneInfo | None:
-    if len(name) > _LONGEST_ZONE or not _ZONE.fullmatch(name):
+    if not _ZONE.fullmatch(name):
         return None
     try:
         return ZoneInfo(name)
@@ -96,7 +96,7 @@ def _zone(frame: Frame, name: str) -> tzinfo:
     if name == "UTC":
         return UTC
     misses = _named_zone.cache_info().misses
-    zone = _named_zone(name)
+    zone = _named_zone(name) if len(name) <= _LONGEST_ZONE else None
     if _named_zone.cache_info().misses != misses:
         frame.spend(_COST_OF_UNKNOWN_ZONE)
     if zone is None:

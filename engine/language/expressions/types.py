@@ -112,34 +112,3 @@ def is_value(type_: Type) -> bool:
     if isinstance(type_, OptionalType):
         return is_value(type_.element)
     return not isinstance(type_, StepsType | StepType)
-
-
-_SCHEMA_TYPES: dict[object, Type] = {
-    "string": STRING,
-    "integer": INT,
-    "number": DOUBLE,
-    "boolean": BOOL,
-    "null": NULL,
-}
-
-
-def type_from_schema(schema: object) -> Type:
-    """The type of the values a JSON Schema describes: `DYN` for whatever has no single, plain type."""
-    if not isinstance(schema, Mapping):
-        return DYN
-    named = schema.get("type")
-    if named == "array":
-        return ListType(type_from_schema(schema.get("items")))
-    if named == "object":
-        return _map_from_schema(schema)
-    return _SCHEMA_TYPES.get(named, DYN) if isinstance(named, str) else DYN
-
-
-def _map_from_schema(schema: Mapping[str, object]) -> MapType:
-    properties = schema.get("properties")
-    fields = properties if isinstance(properties, Mapping) else {}
-    rest = schema.get("additionalProperties", True)
-    return MapType(
-        {str(name): type_from_schema(part) for name, part in fields.items()},
-        others=None if rest is False else type_from_schema(rest),
-    )

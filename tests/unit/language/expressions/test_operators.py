@@ -124,6 +124,7 @@ FAILURES = [
     ("9223372036854775807 * 2", "overflow"),
     ("-(-9223372036854775808)", "overflow"),
     ("-9223372036854775808 / -1", "overflow"),
+    ("-9223372036854775808 % -1", "overflow"),
     ("1 / 0", "division_by_zero"),
     ("1 % 0", "division_by_zero"),
     ("1.0 / 0.0", "type_mismatch"),

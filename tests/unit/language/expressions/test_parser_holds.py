@@ -12,7 +12,8 @@ from engine.language.expressions.types import DYN, INT, MapType, StepsType
 SCOPE = Scope(names={"a": DYN, "i": INT, "inputs": MapType({"day": DYN}), "steps": StepsType(("s",))})
 VALUES = {"a": {"b": [1, "x", None]}, "i": 3, "inputs": {"day": "x"}, "steps": {"s": {"output": 1}}}
 
-NAMES = "a i b x inputs steps s day output size has map filter exists all split optional of none orValue"
+NAMES = "a i b x inputs steps s day output size has map filter exists all split optional of none or orValue "
+NAMES += "optMap optFlatMap type timestamp duration getHours string google protobuf Duration lastIndexOf"
 WORDS = "true false null in if 0 1 2.5 .5 0x1f 1u 'x' \"y\" r'z' '''w''' b'v' '\\n' '\\q' ' \" § €"
 SIGNS = "( ) [ ] { } , : . .? [? ? + - * / % ! < <= == != > >= && || & = //"
 PIECES = [*NAMES.split(), *WORDS.split(), *SIGNS.split(), "\n"]

@@ -23,7 +23,6 @@ from engine.language.expressions.types import (
     MapType,
     StepsType,
     Type,
-    type_from_schema,
 )
 
 INPUTS = MapType(
@@ -251,42 +250,3 @@ def test_a_time_is_a_string_as_a_result() -> None:
     assert until.run({"inputs": {"day": "2026-01-02"}}) == "2026-01-02T07:00:00Z"
     with pytest.raises(ExpressionFault, match="a bool is expected here, and this is a timestamp"):
         compile_expression("timestamp(0)", SCOPE, expected=BOOL)
-
-
-def test_a_type_is_read_from_a_json_schema() -> None:
-    schema = {
-        "type": "object",
-        "properties": {
-            "day": {"type": "string", "format": "date"},
-            "limit": {"type": "integer"},
-            "rate": {"type": "number"},
-            "dry": {"type": "boolean"},
-            "none": {"type": "null"},
-            "tags": {"type": "array", "items": {"type": "string"}},
-            "list": {"type": "array"},
-            "open": {"type": "object"},
-            "closed": {"type": "object", "properties": {}, "additionalProperties": False},
-            "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
-            "either": {"type": ["string", "null"]},
-            "any": True,
-            "odd": {"type": "strange"},
-        },
-        "additionalProperties": False,
-    }
-    assert type_from_schema(schema) == MapType(
-        {
-            "day": STRING,
-            "limit": INT,
-            "rate": DOUBLE,
-            "dry": BOOL,
-            "none": NULL,
-            "tags": ListType(STRING),
-            "list": ListType(DYN),
-            "open": MapType(others=DYN),
-            "closed": MapType(),
-            "counts": MapType(others=INT),
-            "either": DYN,
-            "any": DYN,
-            "odd": DYN,
-        },
-    )
