@@ -182,9 +182,9 @@ RULES: Mapping[str, Sequence[str]] = {
     "type": ["type({any})"],
 }
 RESULTS = ("int", "double", "text", "bool", "list", "map", "any")
-# What the reference cannot do is left out. It refuses 'ab'.substring(1, 2), which ends where the string does; it
-# cannot hand an optional over, so none is put where it could become a part of a result; it rounds large ints to
-# compare them with doubles, so they stay small there; and unchecked it takes int(true) and any body of
+# What the reference cannot do is left out. It refuses 'ab'.substring(1, 2), which ends where the string does;
+# it cannot hand an optional over, so none is put where it could become a part of a result; it rounds large ints
+# to compare them with doubles, so they stay small there; and unchecked it takes int(true) and any body of
 # optFlatMap(), but no whole double as an optional index, so these are given what they are meant for.
 _WRONG = [kind for kind in RULES if kind != "optional"]
 _EXACT = ("int(", "{list}[?", "{optional}.optFlatMap(")

@@ -9,17 +9,19 @@ from engine.domain.expression import ExpressionFailed
 
 FUEL = 200_000
 _FAILURE = 32
+_NO_ZONES: frozenset[str] = frozenset()
 
 
 class Frame:
-    """One evaluation; a closure gets it and gives a value."""
+    """One evaluation; a closure gets it and gives a value. `zones` are the time zones it has asked for."""
 
-    __slots__ = ("fuel", "scope", "variables")
+    __slots__ = ("fuel", "scope", "variables", "zones")
 
     def __init__(self, scope: Mapping[str, object], fuel: int, variables: int) -> None:
         self.scope = scope
         self.fuel = fuel
         self.variables: list[object] = [None] * variables
+        self.zones: frozenset[str] = _NO_ZONES
 
     def spend(self, cost: int) -> None:
         """Pay for work before it is done; raise `out_of_fuel` when there is no fuel left for it."""

@@ -12,7 +12,7 @@ from engine.language.expressions.types import BOOL, INT, STRING, ListType
 # Unicode's White_Space, which is what CEL trims; str.strip() also takes the separators \x1c to \x1f.
 _BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
-_COST_OF_JOIN = 6
+_COST_OF_TEXT = 4
 
 
 def _searched(frame: Frame, text: str, part: str) -> None:
@@ -46,7 +46,7 @@ def _upper(frame: Frame, text: str) -> str:
 
 
 def _trim(frame: Frame, text: str) -> str:
-    frame.spend(len(text) >> 4)
+    frame.spend(len(text) >> 3)
     return text.strip(_BLANKS)
 
 
@@ -56,14 +56,14 @@ def _split(frame: Frame, text: str, separator: str, limit: int = -1) -> list[str
     _searched(frame, text, separator)
     pieces = text.count(separator) + 1 if separator else len(text)
     pieces = pieces if limit < 0 else min(pieces, limit)
-    frame.spend(pieces + (len(text) >> 5))
+    frame.spend(_COST_OF_TEXT + pieces + (len(text) >> 5))
     if separator:
         return text.split(separator, pieces - 1)
     return [*text[: pieces - 1], text[pieces - 1 :]] if text else [""]
 
 
 def _join(frame: Frame, parts: Sequence[object], separator: str = "") -> str:
-    frame.spend(len(parts) + _COST_OF_JOIN)
+    frame.spend(len(parts) + _COST_OF_TEXT)
     texts = [part for part in parts if isinstance(part, str)]
     if len(texts) != len(parts):
         raise mismatch("join() takes a list of strings, and an element is none")
@@ -75,7 +75,7 @@ def _replace(frame: Frame, text: str, old: str, new: str, limit: int = -1) -> st
     _searched(frame, text, old)
     count = text.count(old)
     count = count if limit < 0 else min(count, limit)
-    frame.spend(count + ((len(text) + count * len(new)) >> 5))
+    frame.spend(_COST_OF_TEXT + count + ((len(text) + count * len(new)) >> 5))
     return text.replace(old, new, count)
 
 
@@ -83,7 +83,7 @@ def _substring(frame: Frame, text: str, first: int, end: int | None = None) -> s
     last = len(text) if end is None else end
     if not 0 <= first <= last <= len(text):
         raise ExpressionFailed("missing_key", "substring() is asked for a range outside of the string")
-    frame.spend((last - first) >> 5)
+    frame.spend(_COST_OF_TEXT + ((last - first) >> 5))
     return text[first:last]
 
 

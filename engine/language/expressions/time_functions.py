@@ -28,7 +28,7 @@ from engine.language.expressions.types import DURATION, INT, STRING, TIMESTAMP
 _COST_OF_TEXT = 32
 _COST_OF_PART = 8
 _COST_OF_ZONE = 40
-_COST_OF_UNKNOWN_ZONE = 5_000
+_COST_OF_NEW_ZONE = 2_000
 _OFFSET = re.compile(r"([+-]?)(\d\d?):(\d\d)", re.ASCII)
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}", re.ASCII)
 _LONGEST_ZONE = 64
@@ -95,10 +95,10 @@ def _zone(frame: Frame, name: str) -> tzinfo:
         return timezone(timedelta(seconds=offset_seconds(*found.groups())))
     if name == "UTC":
         return UTC
-    misses = _named_zone.cache_info().misses
+    if name not in frame.zones:
+        frame.spend(_COST_OF_NEW_ZONE)
+        frame.zones = frozenset((*frame.zones, name))
     zone = _named_zone(name) if len(name) <= _LONGEST_ZONE else None
-    if _named_zone.cache_info().misses != misses:
-        frame.spend(_COST_OF_UNKNOWN_ZONE)
     if zone is None:
         raise mismatch("a time zone is a name like 'Europe/Berlin' or an offset like '+01:00'")
     return zone
