@@ -29,6 +29,8 @@ LEAVES: Mapping[str, Sequence[str]] = {
         "'a'",
         r"'h\u00e9llo'",
         "', '",
+        "'banana'",
+        "'an'",
         "'12'",
         "'-5'",
         "'1.5'",
@@ -42,6 +44,7 @@ LEAVES: Mapping[str, Sequence[str]] = {
     "any": ["n", "null", "m.nope", "mixed[5]", "mixed[3]", "mixed[4]"],
     "timestamp": [
         "timestamp(0)",
+        "timestamp('2026-03-29T01:00:00Z')",
         "timestamp('2026-01-02T03:04:05.678901234Z')",
         "timestamp('2024-02-29T23:30:00+05:30')",
         "timestamp('9999-12-31T23:59:59Z')",
@@ -181,11 +184,12 @@ RULES: Mapping[str, Sequence[str]] = {
     ],
     "type": ["type({any})"],
 }
-RESULTS = ("int", "double", "text", "bool", "list", "map", "any")
+_JSON = ("int", "double", "text", "bool", "list", "map", "any")
+_TOPS = [rule for kind in _JSON for rule in RULES[kind]]
 # What the reference cannot do is left out. It refuses 'ab'.substring(1, 2), which ends where the string does;
-# it cannot hand an optional over, so none is put where it could become a part of a result; it rounds large ints
-# to compare them with doubles, so they stay small there; and unchecked it takes int(true) and any body of
-# optFlatMap(), but no whole double as an optional index, so these are given what they are meant for.
+# it cannot hand an optional over, so none is put where it could become a part of a result; it rounds large
+# ints to compare them with doubles, so they stay small there; and unchecked it takes int(true) and any body
+# of optFlatMap(), but no whole double as an optional index, so these are given what they are meant for.
 _WRONG = [kind for kind in RULES if kind != "optional"]
 _EXACT = ("int(", "{list}[?", "{optional}.optFlatMap(")
 _PART = re.compile(r"\{(\w+)(?::(\w))?\}")
@@ -199,20 +203,20 @@ class Grammar:
         self._dynamic = dynamic
 
     def expression(self) -> str:
-        """One expression whose result is JSON."""
-        return self._made(self._chance.choice(RESULTS), self._chance.choice((1, 2, 2, 3)), ())
+        """One expression whose result is JSON; each rule is as likely to be the outermost."""
+        return self._filled(self._chance.choice(_TOPS), self._chance.choice((0, 1, 1, 2)), ())
 
     def _made(self, kind: str, depth: int, variables: tuple[str, ...]) -> str:
         if depth == 0 or self._chance.random() < 0.15:
             return self._wrapped(self._chance.choice([*LEAVES[kind], *(variables if kind == "any" else ())]))
+        return self._filled(self._chance.choice(RULES[kind]), depth - 1, variables)
 
-        rule = self._chance.choice(RULES[kind])
-
+    def _filled(self, rule: str, depth: int, variables: tuple[str, ...]) -> str:
         def part(found: re.Match[str]) -> str:
             wanted, variable = found.groups()
             if self._dynamic and not rule.startswith(_EXACT) and self._chance.random() < 0.06:
                 wanted = self._chance.choice(_WRONG)
-            return self._made(wanted, depth - 1, variables if variable is None else (*variables, variable))
+            return self._made(wanted, depth, variables if variable is None else (*variables, variable))
 
         return self._wrapped(_PART.sub(part, rule))
 
