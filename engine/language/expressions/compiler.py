@@ -50,12 +50,13 @@ def _runner(tree: Node, analysis: Analysis, wanted: str) -> Callable[[Mapping[st
     fits = {"double": {"double", "int"}}.get(wanted, {wanted})
 
     def run(scope: Mapping[str, object]) -> object:
+        frame = Frame(scope, fuel, slots)
         try:
-            value = body(Frame(scope, fuel, slots))
+            value = body(frame)
         except MissingKey as missing:
             raise missing.explained() from None
         if type(value) is not bool:
-            value = json_result(value)
+            value = json_result(frame, value)
         if not (anything or kind_of(value) in fits):
             raise mismatch(f"the expression gives {worded(kind_of(value))}, and {worded(wanted)} is expected")
         return value

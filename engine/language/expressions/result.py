@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import TypeAlias
 
 from engine.domain.expression import ExpressionFailed
 from engine.domain.handles import Handle
+from engine.language.expressions.frame import Frame
 from engine.language.expressions.times import Duration, Timestamp
 from engine.language.expressions.types import worded
 from engine.language.expressions.values import kind_of
@@ -15,22 +16,25 @@ from engine.language.expressions.values import kind_of
 MAX_RESULT = 256 * 1024
 _BYTES_OF_CONSTANT = 5
 _BYTES_OF_REFERENCE = 256
+_COST_OF_TEXT = 12
 _PLAIN = frozenset({type(None), bool, int})
 _MAY_HOLD_TIMES = frozenset({list, dict, Timestamp, Duration})
+
+_Holder: TypeAlias = list[object] | dict[object, object]
 
 
 class _HoldsTimes(Exception):  # noqa: N818  # a finding on the way, not an error
     """A timestamp or a duration was met, which is no JSON value yet."""
 
 
-def json_result(value: object) -> object:
+def json_result(frame: Frame, value: object) -> object:
     """The value as JSON, sharing what needs no change; raises `ExpressionFailed`; never recursive."""
     if type(value) in _PLAIN or (type(value) is str and len(value) <= MAX_RESULT >> 2):
         return value
     try:
         _check(value)
     except _HoldsTimes:
-        value = _with_texts(value)
+        value = _Texts(frame).of(value)
         _check(value)
     return value
 
@@ -45,24 +49,40 @@ def _check(value: object) -> None:
             raise _too_large()
 
 
-def _with_texts(value: object) -> object:
-    whole = [value]
-    left = MAX_RESULT
-    waiting: list[tuple[Any, Any]] = [(whole, 0)]
-    while waiting:
-        holder, key = waiting.pop()
-        part = holder[key]
+class _Texts:
+    """Replaces the times in a value by their text, in copies of what holds them."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._left = MAX_RESULT
+        self._waiting: list[_Holder] = []
+
+    def of(self, value: object) -> object:
+        """The value without times."""
+        whole = self._written(value)
+        while self._waiting:
+            holder = self._waiting.pop()
+            if isinstance(holder, dict):
+                for key, part in holder.items():
+                    holder[key] = self._written(part)
+            else:
+                holder[:] = [
+                    self._written(part) if type(part) in _MAY_HOLD_TIMES else part for part in holder
+                ]
+        return whole
+
+    def _written(self, part: object) -> object:
         if isinstance(part, Timestamp | Duration):
-            holder[key] = part.text()
-        elif isinstance(part, list | dict):
-            left -= 2 * len(part) + 2
-            if left < 0:
-                raise _too_large()
-            copy = part.copy()
-            holder[key] = copy
-            places = copy.items() if isinstance(copy, dict) else enumerate(copy)
-            waiting.extend((copy, place) for place, inner in places if type(inner) in _MAY_HOLD_TIMES)
-    return whole[0]
+            self._frame.spend(_COST_OF_TEXT)
+            return part.text()
+        if not isinstance(part, list | dict):
+            return part
+        self._left -= 2 * len(part) + 2
+        if self._left < 0:
+            raise _too_large()
+        copy = part.copy()
+        self._waiting.append(copy)
+        return copy
 
 
 def _too_large() -> ExpressionFailed:

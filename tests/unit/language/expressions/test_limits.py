@@ -201,9 +201,16 @@ def test_a_large_result_with_times_is_written_in_bounded_time(of_times: str) -> 
     assert seconds < LONGEST
 
 
-def test_a_graph_of_times_too_large_to_be_written_is_refused() -> None:
-    code, seconds = _ran("[timestamp(0)]" + ".map(x, [x, x])" * 30, {})
-    assert code == "value_too_large"
+@pytest.mark.parametrize(
+    ("source", "failure"),
+    [
+        ("[timestamp(0)]" + ".map(x, [x, x])" * 30, "out_of_fuel"),
+        ("[[timestamp(0), l, l]]" + ".map(x, [x, x])" * 30, "value_too_large"),
+    ],
+)
+def test_a_graph_of_times_too_large_to_be_written_is_refused(source: str, failure: str) -> None:
+    code, seconds = _ran(source, {"l": list(range(6_000))})
+    assert code == failure
     assert seconds < LONGEST
 
 
