@@ -26,6 +26,7 @@ from engine.language.expressions.times import (
 from engine.language.expressions.types import DURATION, INT, STRING, TIMESTAMP
 
 _COST_OF_TEXT = 32
+_COST_OF_TIME = 2
 _COST_OF_PART = 8
 _COST_OF_ZONE = 40
 _COST_OF_NEW_ZONE = 2_000
@@ -41,7 +42,8 @@ def _same(_: Frame, value: object) -> object:
     return value
 
 
-def _timestamp_of_int(_: Frame, seconds: int) -> Timestamp:
+def _timestamp_of_int(frame: Frame, seconds: int) -> Timestamp:
+    frame.spend(_COST_OF_TIME)
     return timestamp_of(seconds * SECOND)
 
 

@@ -16,6 +16,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _LONGEST_NANOS = 2**63 - 1
 _LONGEST_TEXT = 100
+_SECONDS_SHOWN = len("2026-01-02T03:04:05")
 _TIMESTAMP = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
 )
@@ -42,7 +43,7 @@ class Timestamp:
     def text(self) -> str:
         """RFC 3339 in UTC, with 0, 3, 6 or 9 digits of a second's fraction."""
         seconds, rest = divmod(self.nanos, SECOND)
-        return f"{(_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()}{_fraction(rest)}Z"
+        return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:_SECONDS_SHOWN]}{_fraction(rest)}Z"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -108,7 +109,7 @@ def parse_duration(text: str) -> Duration:
 
 def moment_of(timestamp: Timestamp) -> datetime:
     """The second a timestamp lies in, in UTC."""
-    return _EPOCH + timedelta(seconds=timestamp.nanos // SECOND)
+    return datetime.fromtimestamp(timestamp.nanos // SECOND, UTC)
 
 
 def _nanos(whole: str, fraction: str, unit: str) -> int:
