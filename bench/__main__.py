@@ -18,7 +18,6 @@ BENCHMARKS = {
     "partitions": "the longest wait of an append while a partition is made or purged",
     "subjects": "a stream with a subject an execution against one with a subject a shard",
     "expressions": "what guards and templates cost, and how long a hostile expression holds on",
-    "steps": "1,000 executions of three steps from end to end, and how long one takes",
 }
 
 
