@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from engine.domain.attempts import cancel_child
 from engine.domain.decide import decide, finish
@@ -44,37 +45,44 @@ class Progress:
 def record(state: Execution, event: NewEvent, supply: Supply, progress: Progress) -> RecordedEvent:
     """Give an event its version, fold it into the state and keep it in `progress`."""
     kind = None if state.is_foreign else known_type(event.event_type)
-    if kind in TERMINAL_EVENTS:
-        progress.effects += _closing(state, event)
-    elif kind in SETTLING_EVENTS:
-        keys = [f"{event.step}:{what}" for what in STEP_TIMERS]
-        progress.effects += [DropTimer(state.execution_id, key) for key in keys if key in state.timers]
-    version = state.version + 1
-    event_id = event.event_id
-    if event_id is None:
-        event_id = decided_event_id(state.execution_id, version)
-    recorded = RecordedEvent(
-        execution_id=state.execution_id,
-        version=version,
-        event_id=event_id,
-        event_type=event.event_type,
-        status=event.status,
-        recorded_at=supply.now,
-        created_at=event.created_at or supply.now,
-        step=event.step,
-        attempt=event.attempt,
-        item=event.item,
-        payload=event.payload,
-        meta=event.meta,
-        command_id=event.command_id,
-        causation_id=event.causation_id,
-        traceparent=event.traceparent,
-    )
+    if kind is not None:
+        progress.effects += _ending(state, event, kind)
+    recorded = _placed(state, event, supply.now)
     evolve(state, recorded)
     if kind in CARRIERS:
-        supply.values[version] = held_value(event.event_type, event.payload)
+        supply.values[recorded.version] = held_value(event.event_type, event.payload)
     progress.events.append(recorded)
     return recorded
+
+
+def _placed(state: Execution, event: NewEvent, now: datetime) -> RecordedEvent:
+    # By position: names would double the time, and this is done for every event.
+    return RecordedEvent(
+        state.execution_id,
+        state.version + 1,
+        event.event_id or decided_event_id(state.execution_id, state.version + 1),
+        event.event_type,
+        event.status,
+        now,
+        event.created_at or now,
+        event.step,
+        event.attempt,
+        event.item,
+        event.payload,
+        event.meta,
+        event.command_id,
+        event.causation_id,
+        event.traceparent,
+    )
+
+
+def _ending(state: Execution, event: NewEvent, kind: EventType) -> list[Effect]:
+    if kind in TERMINAL_EVENTS:
+        return _closing(state, event)
+    if kind not in SETTLING_EVENTS:
+        return []
+    keys = [f"{event.step}:{what}" for what in STEP_TIMERS]
+    return [DropTimer(state.execution_id, key) for key in keys if key in state.timers]
 
 
 def advance(state: Execution, definition: Definition | None, supply: Supply, progress: Progress) -> None:

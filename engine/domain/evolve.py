@@ -97,8 +97,13 @@ def _foreign(state: Execution, event: RecordedEvent) -> None:
     if ended is not None and not state.is_ended:
         state.phase = ended
         state.ended_at = event.recorded_at
-    if event.step is not None and (event.step in state.steps or len(state.steps) < FOREIGN_STEPS_KEPT):
-        state.step(event.step).status = FOREIGN_STEP_STATUS.get(event.status, StepStatus.RUNNING)
+    if event.step is None:
+        return
+    step = state.steps.get(event.step)
+    if step is None and len(state.steps) < FOREIGN_STEPS_KEPT:
+        step = state.step(event.step)
+    if step is not None:
+        step.status = FOREIGN_STEP_STATUS.get(event.status, StepStatus.RUNNING)
 
 
 def _pointer(event: RecordedEvent) -> Pointer:

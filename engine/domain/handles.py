@@ -51,7 +51,9 @@ def parse_uri(uri: object) -> PayloadKey | None:
 
 def own_reference(payload: object) -> dict[str, Any] | None:
     """The reference of a result that is kept as a payload of ours; others are not ours to judge."""
-    reference = payload.get("reference") if isinstance(payload, dict) else None
+    if not isinstance(payload, dict) or "reference" not in payload:
+        return None
+    reference = payload["reference"]
     uri = reference.get("uri") if isinstance(reference, dict) else None
     return reference if isinstance(uri, str) and uri.startswith(SCHEME) else None
 

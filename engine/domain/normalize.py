@@ -72,15 +72,16 @@ class IdempotentPlace(NamedTuple):
     position: int
 
 
-def normalize(raw: object, place: IdempotentPlace | None = None) -> Normalized:
+def normalize(raw: object, place: IdempotentPlace | None = None, *, is_finite: bool = False) -> Normalized:
     """Read one native event.
 
     Its id is the given one; else, with `created_at` or `command_id`, a hash of what it says; else, with a
-    place, a hash of that; else None. Raises `Unstorable` with the code of the rejection.
+    place, a hash of that; else None. `is_finite` as in `check_value`. Raises `Unstorable` with the code of
+    the rejection.
     """
     if not isinstance(raw, dict):
         raise Unstorable("bad_type", "an event is an object")
-    check_value(raw)
+    check_value(raw, is_finite=is_finite)
     fields = _with_aliases(raw)
     execution_id = required_id(fields, "execution_id")
     event_type = event_type_of(fields.get("event_type"))

@@ -28,11 +28,14 @@ READ = frozenset(
 )
 
 
-def normalize_row(raw: object) -> Normalized:
-    """Read one row; times without an offset are UTC. Raises `Unstorable` with the code of the rejection."""
+def normalize_row(raw: object, *, is_finite: bool = False) -> Normalized:
+    """Read one row; times without an offset are UTC, `is_finite` as in `check_value`.
+
+    Raises `Unstorable` with the code of the rejection.
+    """
     if not isinstance(raw, dict):
         raise Unstorable("bad_type", "an event is an object")
-    check_value(raw)
+    check_value(raw, is_finite=is_finite)
     fields: Raw = raw
     execution_id = required_id(fields, "execution_id")
     event_type = event_type_of(fields.get("event_type"))
@@ -70,10 +73,10 @@ def _step(fields: Raw) -> tuple[str, str | None]:
 
 
 def _meta(fields: Raw, *read: str) -> Raw:
-    kept = fields.copy()
-    for name in (*READ, *read):
-        kept.pop(name, None)
-    if None in kept.values() or "" in kept.values():
-        kept = {name: value for name, value in kept.items() if value not in (None, "")}
+    kept = {
+        name: value
+        for name, value in fields.items()
+        if name not in READ and name not in read and value is not None and value != ""
+    }
     kept.update(meta_of(fields))
     return kept

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from engine.domain.admit import Admission, Verdict
+from engine.domain.admit import RECORDED, Admission, Verdict
 from engine.domain.events import NewEvent
-from engine.domain.json_values import Unstorable
+from engine.domain.json_values import Unstorable, are_finite
 from engine.domain.normalize import IdempotentPlace, Normalized, normalize
 from engine.domain.rowshape import normalize_row
 from engine.errors import PlaylogError, TooLarge, Unavailable
@@ -92,7 +92,10 @@ class Intake:
         events, and `Unavailable`, `UnknownOutcome` or `Busy` when some could not be tried: `data["landed"]`
         then names the indexes that are settled, and the whole batch may be sent again where none was minted.
         """
-        batch = _normalized(raw, lambda index: normalize(raw[index], _place(idempotency_key, index)))
+        is_finite = are_finite(raw)
+        batch = _normalized(
+            raw, lambda index: normalize(raw[index], _place(idempotency_key, index), is_finite=is_finite)
+        )
         await self._judge_ids(batch)
         await self._mint(batch)
         return await self._append(batch)
@@ -102,7 +105,8 @@ class Intake:
 
         Events for executions of ours are rejected as not_allowed. Raises as `materialize` does.
         """
-        batch = _normalized(rows, lambda index: normalize_row(rows[index]))
+        is_finite = are_finite(rows)
+        batch = _normalized(rows, lambda index: normalize_row(rows[index], is_finite=is_finite))
         await self._judge_ids(batch)
         unknown = sorted(batch.events.keys() - self._foreign.keys())
         for execution_id in await self._make_heads(unknown):
@@ -199,6 +203,9 @@ def _note(batch: _Batch, indexes: Sequence[int], outcome: Outcome) -> None:
     if outcome.status:
         answer.versions[outcome.execution_id] = outcome.version
     batch.landed += indexes
+    if outcome.verdicts.count(RECORDED) == len(indexes):
+        answer.materialized += len(indexes)
+        return
     for index, admission in zip(indexes, outcome.verdicts, strict=True):
         _count(batch, index, admission)
 

@@ -39,9 +39,11 @@ class Sheet:
         self.rows.append(_row(event, content_hash, payload))
         self.sizes[event.version] = len(payload)
         encoded = encode(event, payload)
-        if not self.drafts or not self.drafts[-1].takes(encoded):
-            self.drafts.append(Draft())
-        self.drafts[-1].add(event, encoded)
+        draft = self.drafts[-1] if self.drafts else None
+        if draft is None or not draft.takes(encoded):
+            draft = Draft()
+            self.drafts.append(draft)
+        draft.add(event, encoded)
 
 
 def _row(event: RecordedEvent, content_hash: bytes, payload: bytes) -> EventRow:
