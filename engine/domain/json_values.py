@@ -20,7 +20,8 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _MARSHAL_VERSION = 4
 _NOT_FINITE = [re.compile(mark + rb".{6}[\xf0-\xff][\x7f\xff]", re.DOTALL) for mark in (b"g", b"\xe7")]
 """A float whose exponent is all ones, as `marshal` writes it: little-endian after a `g`, whose high bit
-is set where it may be referred to again. Two patterns: one that begins with a choice takes eight times as long.
+is set where it may be referred to again. Two patterns: one that begins with a choice takes eight times as
+long.
 """
 
 
