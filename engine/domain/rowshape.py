@@ -45,10 +45,10 @@ def normalize_row(raw: object, *, is_finite: bool = False) -> Normalized:
     moment = time_of(fields.get("timestamp"), naive=True) or time_of(fields.get("created_at"), naive=True)
     stored = envelope(status, payload)
     event = NewEvent(
-        event_type=event_type,
-        status=status,
-        event_id=required_id(fields, "event_id"),
-        step=step,
+        event_type,
+        status,
+        required_id(fields, "event_id"),
+        step,
         payload=stored,
         meta=_meta(fields, told, named) or None,
         created_at=moment,
