@@ -11,7 +11,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from engine.domain.ids import settled_event_id
-from engine.domain.json_values import VALUE_BYTES, VALUE_DEPTH, Unstorable, check_value
+from engine.domain.json_values import VALUE_BYTES, VALUE_DEPTH, Unstorable, are_finite, check_value
 from engine.domain.normalize import (
     IdempotentPlace,
     envelope,
@@ -272,6 +272,19 @@ def test_the_depth_is_that_of_the_value_whatever_its_texts_hold(texts: list[str]
         check_value(value)
     else:
         assert code_of_value(value) == "too_deep"
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_one_look_at_a_batch_misses_no_endless_number(number: float) -> None:
+    nothing_else_holds_it = [{"x": number * 1.0}]
+    assert not are_finite(nothing_else_holds_it)
+    assert not are_finite([{"x": 1.5}, {"y": [number]}, {"z": number}])
+
+
+def test_one_look_at_a_batch_trusts_numbers_and_texts_that_look_like_others() -> None:
+    assert are_finite(
+        [{"text": "g" * 20, "most": 1e308, "none": None}, {"least": -1, "text": "\u7fff\u00e7"}]
+    )
 
 
 def code_of_value(value: object) -> str:
