@@ -111,6 +111,7 @@ class Publisher:
             self._sender.max_payload = state.max_payload
         async with connection.transaction():
             if not await shards.begin_pass(connection):
+                metrics.publisher_refilling.set(0)
                 return self._idle_seconds
             owned = await shards.lock(connection, self._settings.publisher_shards)
             self._check_stream(owned)

@@ -79,23 +79,19 @@ def rejected(code: str, detail: str) -> Admission:
 
 
 NOT_OURS = rejected("not_allowed", "the execution belongs to another system")
+UNKNOWN_COMMAND = rejected("unknown_command", "this execution never issued such a command")
 UNKNOWN_PAYLOAD = rejected("unknown_payload", "the payload it refers to is not stored for this execution")
 
 
 def admit(
     state: Execution, event: NewEvent, origin: Origin, now: datetime, command: CommandFact | None = None
 ) -> Admission:
-    """Judge one event against the state under the head's lock. Pure; `command` is the row of its id."""
+    """Judge one event of an execution of ours against its state under the head's lock.
+
+    Pure; `command` is the row of its id.
+    """
     if is_unconfirmed(event.payload):
         return UNKNOWN_PAYLOAD
-    if state.is_foreign:
-        return _foreign_stream(event, origin)
-    return _native_stream(state, event, origin, now, command)
-
-
-def _native_stream(
-    state: Execution, event: NewEvent, origin: Origin, now: datetime, command: CommandFact | None
-) -> Admission:
     kind = known_type(event.event_type)
     if kind in {EventType.COMMAND_COMPLETED, EventType.COMMAND_FAILED}:
         return _settle(state, event, command)
@@ -109,8 +105,13 @@ def _native_stream(
     return ENGINE_RULES[kind](state, event, payload, now)
 
 
-def _foreign_stream(event: NewEvent, origin: Origin) -> Admission:
-    return NOT_OURS if origin is Origin.ENGINE else Admission(Verdict.RECORDED, event)
+def admit_foreign(event: NewEvent, origin: Origin) -> Admission:
+    """Judge one event of another system's execution, where nothing is decided: recorded, or rejected."""
+    if origin is Origin.ENGINE:
+        return NOT_OURS
+    if event.event_id is None:
+        return UNKNOWN_COMMAND
+    return UNKNOWN_PAYLOAD if is_unconfirmed(event.payload) else RECORDED
 
 
 def _foreign_type(state: Execution, event: NewEvent) -> Admission:
@@ -123,7 +124,7 @@ def _foreign_type(state: Execution, event: NewEvent) -> Admission:
 
 def _settle(state: Execution, event: NewEvent, command: CommandFact | None) -> Admission:
     if event.command_id is None or command is None or command.execution_id != state.execution_id:
-        return rejected("unknown_command", "this execution never issued such a command")
+        return UNKNOWN_COMMAND
     if command.lease_token is None or command.lease_token != event.lease_token:
         return rejected("stale_lease", "the lease token does not belong to the command")
     known = event._replace(step=command.step, attempt=command.attempt, item=command.item)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from engine.domain.ids import shard_of
 
 EVENTS_PREFIX = "playlog.events"
-ALL_EVENTS = f"{EVENTS_PREFIX}.>"
 
 
 def event_subject(execution_id: int) -> str:

@@ -1,7 +1,7 @@
 """The append: one transaction that judges, records and decides for a group of requests.
 
-    keys ─▶ heads FOR UPDATE ─▶ deliveries FOR UPDATE ─▶ probe ─▶ states ─▶ clock, commands ─▶ probe
-         ─▶ judge, record, decide ─▶ write ─▶ COMMIT
+    keys ─▶ heads FOR UPDATE ─▶ deliveries FOR UPDATE ─▶ payloads ─▶ probe ─▶ states
+         ─▶ clock, commands ─▶ probe ─▶ judge, record, decide ─▶ write ─▶ COMMIT
 
 Each execution is decided under its own head's lock. Every statement of a group serves all its requests.
 Requests that only repeat what other systems' executions have recorded are answered by the first probe;
@@ -74,8 +74,8 @@ async def append(
             heads = await _lock_heads(connection, pending)
             pending = await _still_wanted(connection, pending)
             pending = await payloads.confirmed(connection, pending)
-            known, pending = await probe_foreign(connection, pending, heads)
-            streams = await _streams(connection, pending, heads, context)
+            known, left = await probe_foreign(connection, pending, heads)
+            streams = await _streams(connection, left, heads, context)
             await _judge(connection, streams, heads, known, context)
             await write(connection, streams, committed)
             dropped = await _drop_deliveries(connection, pending)

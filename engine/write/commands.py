@@ -14,7 +14,7 @@ from engine.domain.events import NewEvent, iso
 from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EVENT_STATUS, EventType
 from engine.write.executions import Checkout, engine_event
-from engine.write.refusals import refusal_of
+from engine.write.refusals import gravest, refusal_of
 from engine.write.requests import Outcome, Request
 from engine.write.store import columns
 from engine.write.writer import Appender
@@ -154,6 +154,7 @@ async def settle_owned(
     """
     settled = Settled([UNKNOWN_COMMAND] * len(results))
     places, requests = [], []
+    failures: list[BaseException] = []
     for place, result in enumerate(results):
         execution_id = result.execution_id or owners.get(result.lease.command_id)
         if execution_id is not None:
@@ -168,8 +169,11 @@ async def settle_owned(
             continue
         refusal = refusal_of(outcome)
         if refusal is None:
-            raise outcome
-        settled.verdicts[place] = refusal
+            failures.append(outcome)
+        else:
+            settled.verdicts[place] = refusal
+    if failures:
+        raise gravest(failures)
     return settled
 
 

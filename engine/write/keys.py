@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from engine.errors import Unavailable
 from engine.write.requests import Key, Known, Outcome, Request
 from engine.write.store import columns
 from sql import queries
@@ -44,7 +45,10 @@ async def _answer_losers(connection: asyncpg.Connection, pending: Pending, won: 
     answers = await find_keys(connection, [key for _, key in lost])
     known = {(answer.scope, answer.key): answer for answer in answers}
     for outcome, key in lost:
-        outcome.known = outcome.known or known[key.scope, key.key]
+        answer = known.get((key.scope, key.key))
+        if answer is None:
+            raise Unavailable("the answer to this key was purged just now", retry_after=0)
+        outcome.known = outcome.known or answer
     needless = [
         (key.scope, key.key)
         for request, outcome in pending

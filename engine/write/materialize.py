@@ -18,7 +18,7 @@ from engine.errors import PlaylogError, TooLarge, Unavailable
 from engine.write.executions import Checkout
 from engine.write.horizon import Horizon
 from engine.write.ids import IdBlock
-from engine.write.refusals import refusal_of
+from engine.write.refusals import gravest, refusal_of
 from engine.write.requests import Outcome, Request
 from engine.write.writer import Appender
 from sql import queries
@@ -111,7 +111,7 @@ class Intake:
         unknown = sorted(batch.events.keys() - self._foreign.keys())
         for execution_id in await self._make_heads(unknown):
             batch.reject_execution(execution_id, "not_allowed", "the execution belongs to this engine")
-        return await self._append(batch)
+        return await self._append(batch, heads_made=True)
 
     async def _judge_ids(self, batch: _Batch) -> None:
         if self._horizon.is_old:
@@ -152,13 +152,12 @@ class Intake:
         return native
 
     def _is_gone(self, outcome: Outcome) -> bool:
-        """Whether a foreign head is no more, as after a restore; for events sent again it is made anew."""
-        if not outcome.is_unknown or outcome.execution_id not in self._foreign:
-            return False
-        del self._foreign[outcome.execution_id]
-        return True
+        """Whether a head that was there is gone, as after a restore; sent again, events make it anew."""
+        if outcome.is_unknown:
+            self._foreign.pop(outcome.execution_id, None)
+        return outcome.is_unknown
 
-    async def _append(self, batch: _Batch) -> Materialized:
+    async def _append(self, batch: _Batch, *, heads_made: bool = False) -> Materialized:
         requests = [
             Request(execution_id=execution_id, events=tuple(event for _, event in events))
             for execution_id, events in batch.events.items()
@@ -166,7 +165,7 @@ class Intake:
         failures: list[BaseException] = []
         settled = await self._appender.submit_each(requests)
         for (execution_id, events), outcome in zip(list(batch.events.items()), settled, strict=True):
-            if isinstance(outcome, Outcome) and not self._is_gone(outcome):
+            if isinstance(outcome, Outcome) and not (heads_made and self._is_gone(outcome)):
                 _note(batch, [index for index, _ in events], outcome)
                 continue
             failure = HEAD_GONE if isinstance(outcome, Outcome) else outcome
@@ -178,7 +177,7 @@ class Intake:
         batch.answer.rejected.sort(key=lambda rejection: rejection.index)
         batch.answer.late.sort()
         if failures:
-            raise _partial(failures[0], batch)
+            raise _partial(gravest(failures), batch)
         return batch.answer
 
 

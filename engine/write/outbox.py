@@ -13,7 +13,7 @@ from engine.domain.messages import Span, header_lines, headers
 from engine.errors import NotFound
 from engine.write.audit import listed, note
 from engine.write.parking import MAX_DELAY_SECONDS, Failure, park
-from engine.write.shards import forget_checkpoints, lock, note_published, prefer_indexes
+from engine.write.shards import forget_checkpoints, lock, lock_all, note_published, prefer_indexes
 from sql import queries
 
 SQL = queries.load("outbox")
@@ -222,6 +222,7 @@ async def redrive(
     """
     wanted = None if outbox_ids is None else list(outbox_ids)
     async with connection.transaction():
+        await lock_all(connection)
         await forget_checkpoints(connection, list(range(SHARDS)))
         rows = await connection.fetch(SQL.redrive, wanted)
         redriven = [row["outbox_id"] for row in rows]

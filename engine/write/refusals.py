@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from engine.domain.admit import Admission, rejected
 from engine.errors import Busy, Invalid, NewerEngine, Purged, Unavailable, UnknownOutcome
@@ -22,3 +23,8 @@ def refusal_of(error: BaseException) -> Admission | None:
     context = {"message": "an append failed", "exception": error}
     asyncio.get_running_loop().call_exception_handler(context)
     return rejected("internal_error", "the engine failed on this; the process's log says how")
+
+
+def gravest(errors: Sequence[BaseException]) -> BaseException:
+    """The one that a caller must hear of: that something may be committed goes before that nothing is."""
+    return next((error for error in errors if isinstance(error, UnknownOutcome)), errors[0])

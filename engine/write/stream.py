@@ -7,20 +7,18 @@ from dataclasses import dataclass, field
 
 from engine.domain.admit import (
     DUPLICATE,
-    NOT_OURS,
     RECORDED,
-    UNKNOWN_PAYLOAD,
     Admission,
     CommandFact,
     Origin,
     admit,
+    admit_foreign,
     rejected,
 )
 from engine.domain.advance import Progress, advance, record
 from engine.domain.definition import Definition
 from engine.domain.events import NewEvent, RecordedEvent, content_hash
 from engine.domain.execution import Execution
-from engine.domain.handles import is_unconfirmed
 from engine.domain.ids import derive_id, settled_event_id
 from engine.domain.scope import Lacking, Supply
 from engine.domain.vocabulary import EventType
@@ -76,10 +74,9 @@ class Stream:
         known = self.known.get(event.event_id or 0)
         if known is not None:
             return DUPLICATE if known == hashed else CONFLICTING
-        if origin is Origin.ENGINE:
-            return NOT_OURS
-        if is_unconfirmed(event.payload):
-            return UNKNOWN_PAYLOAD
+        admission = admit_foreign(event, origin)
+        if admission is not RECORDED:
+            return admission
         recorded = record(self.state, event, self.supply, self.progress)
         self.sheet.add(recorded, hashed, event.encoded)
         self.known[recorded.event_id] = hashed

@@ -22,6 +22,7 @@ from engine.errors import (
 from engine.write.append import Context, append
 from engine.write.horizon import PURGED_DETAIL
 from engine.write.partitions import make_for
+from engine.write.refusals import gravest
 from engine.write.requests import Committed, Outcome, Request
 from engine.write.tickets import GROUP_REQUESTS, RETRY_AFTER_SECONDS, Group, Ticket
 
@@ -47,6 +48,8 @@ LOST = (
 """Another connection may help: this one is gone, is stuck, or leads to a server that became a standby."""
 RACED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError)
 """The same again may help: somebody else was in the way, or has recorded the same since it was looked for."""
+MENDED = {"race": 3, "partition": 1}
+"""How often an append is tried again after what may go better the next time."""
 PURGED_CONSTRAINT = "event_purged"
 TRANSIENT_CLASSES = frozenset({"08", "25", "40", "53", "55", "57"})
 
@@ -120,7 +123,7 @@ class Writer:
             raise
         except Unavailable as error:
             _fail(tickets, error)
-        except TimeoutError:
+        except (TimeoutError, asyncpg.QueryCanceledError):
             self.timeouts += 1
             await self._bisect(tickets, _slow(), alone=self.timeouts <= TIMEOUTS_IN_A_ROW)
         except asyncpg.PostgresError as error:
@@ -150,13 +153,13 @@ class Writer:
         await self._serve(tickets[middle:])
 
     async def _append_patiently(self, tickets: Sequence[Ticket]) -> tuple[list[Outcome], Committed]:
-        """Append; once more with the same ids after a lost connection, a race, or a partition was missing.
+        """Append; again with the same ids after a lost connection, a race, or when a partition was missing.
 
         Raises `Unavailable` when no connection lasts, and `TimeoutError` when several requests took too
         long together. What may be committed by then is in doubt.
         """
         lost = False
-        mended: set[str] = set()
+        mended: list[str] = []
         while True:
             try:
                 return await self._append(tickets)
@@ -168,9 +171,9 @@ class Writer:
                 lost = True
             except asyncpg.PostgresError as error:
                 what = await self._mend(error, tickets)
-                if what is None or what in mended:
+                if what is None or mended.count(what) == MENDED[what]:
                     raise
-                mended.add(what)
+                mended.append(what)
 
     async def _mend(self, error: asyncpg.PostgresError, tickets: Sequence[Ticket]) -> str | None:
         """Name what another try may put right: a race, or a month of the log that is made now."""
@@ -260,11 +263,11 @@ class Appender:
         return (await self.submit_all([request]))[0]
 
     async def submit_all(self, requests: Sequence[Request]) -> list[Outcome]:
-        """Append several requests, each on its own; the first error is raised after all have ended."""
+        """Append several requests, each on its own; the gravest error is raised after all have ended."""
         settled = await self.submit_each(requests)
         outcomes = [answer for answer in settled if isinstance(answer, Outcome)]
         if len(outcomes) < len(settled):
-            raise next(answer for answer in settled if isinstance(answer, BaseException))
+            raise gravest([answer for answer in settled if isinstance(answer, BaseException)])
         return outcomes
 
     async def submit_each(self, requests: Sequence[Request]) -> list[Outcome | BaseException]:

@@ -1,10 +1,9 @@
 """What may enter a stream: late results, cancels, foreign types, the engine's own types."""
 
-from engine.domain.admit import Origin, Verdict, admit
+from engine.domain.admit import Origin, Verdict, admit, admit_foreign
 from engine.domain.events import NewEvent
-from engine.domain.execution import initial
-from engine.domain.vocabulary import EventType, ExecutionStatus
-from tests.support.play import BEGINNING, given
+from engine.domain.vocabulary import EventType
+from tests.support.play import given
 
 ONE = "{playbook: t/one, steps: [{name: a, tool: noop}]}"
 
@@ -91,14 +90,16 @@ def test_foreign_types_are_stored_on_a_running_execution_and_refused_after_its_e
 
 
 def test_a_foreign_execution_takes_everything_and_ends_by_its_own_words() -> None:
-    state = initial(1, None)
-    event = NewEvent(event_type="execution.completed", status="COMPLETED")
-    assert admit(state, event, Origin.OUTSIDE, BEGINNING).verdict is Verdict.RECORDED
-    assert state.status is ExecutionStatus.PENDING
+    event = NewEvent(event_type="execution.completed", status="COMPLETED", event_id=1)
+    assert admit_foreign(event, Origin.OUTSIDE).verdict is Verdict.RECORDED
+
+
+def test_a_result_of_a_command_does_not_enter_another_systems_execution() -> None:
+    result = NewEvent(event_type="command.completed", status="COMPLETED", command_id=9, lease_token=1)
+    assert admit_foreign(result, Origin.OUTSIDE).code == "unknown_command"
 
 
 def test_signals_and_cancels_of_ours_do_not_enter_another_systems_execution() -> None:
-    state = initial(1, None)
     for name in ("signal.received", "execution.cancelled"):
         event = NewEvent(event_type=name, status="RUNNING", payload={})
-        assert admit(state, event, Origin.ENGINE, BEGINNING).code == "not_allowed"
+        assert admit_foreign(event, Origin.ENGINE).code == "not_allowed"

@@ -9,7 +9,7 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from engine.domain.admit import Origin, Verdict, admit
+from engine.domain.admit import Admission, Origin, Verdict, admit_foreign
 from engine.domain.definition import Definition
 from engine.domain.events import NewEvent
 from engine.domain.evolve import fold
@@ -19,7 +19,6 @@ from engine.domain.vocabulary import ACTIVE_STEPS, TERMINAL_EVENTS
 from tests.support.play import EXECUTION_ID, Play, definition_of
 
 STEPS = ("s0", "s1", "s2", "s3", "s4", "s5")
-MORE = NewEvent(event_type="more", status="RUNNING")
 Action = Callable[[Play], object]
 
 
@@ -141,10 +140,11 @@ def test_a_foreign_stream_folds_the_same_in_any_two_parts(types: list[str]) -> N
     play = Play(definition_of("{playbook: t/x, steps: [{name: a, tool: noop}]}"))
     play.state = initial(EXECUTION_ID, None)
     for name in types:
-        event = NewEvent(event_type=name, status="RUNNING", step="a")
-        play.enter(admit(play.state, event, Origin.OUTSIDE, play.now))
+        event = NewEvent(event_type=name, status="RUNNING", step="a", event_id=len(play.log) + 1)
+        assert admit_foreign(event, Origin.OUTSIDE).verdict is Verdict.RECORDED
+        play.enter(Admission(Verdict.RECORDED, event))
     whole = encode(fold(initial(EXECUTION_ID, None), play.log))
     for cut in range(len(play.log) + 1):
         first = fold(initial(EXECUTION_ID, None), play.log[:cut])
         assert encode(fold(first, play.log[cut:])) == whole
-    assert admit(play.state, MORE, Origin.OUTSIDE, play.now).verdict is Verdict.RECORDED
+    assert len(play.log) == len(types)
