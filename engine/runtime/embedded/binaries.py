@@ -149,8 +149,17 @@ def _copied(tree: Path, target: Path) -> Path:
             elif each.exists():
                 shutil.copy2(each, fresh / each.name)
         _open_to_all(fresh)
-        fresh.rename(target)
+        _rename_unless_there(fresh, target)
     return target
+
+
+def _rename_unless_there(fresh: Path, target: Path) -> None:
+    """Put the copy in its place; another process may have been faster with its own."""
+    try:
+        fresh.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
 
 
 def _open_to_all(tree: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,13 @@ def test_programs_that_the_account_cannot_reach_are_copied_once(
     copies = sorted(search.cache.iterdir())
     assert find_postgres(account, search) == programs
     assert sorted(search.cache.iterdir()) == copies
+
+    with ThreadPoolExecutor(4) as starting:
+        elsewhere = replace(search, cache=home.parent / "another")
+        found = list(starting.map(lambda _: find_nats(account, elsewhere), range(4)))
+    assert len(set(found)) == len(list(elsewhere.cache.iterdir())) == 1, (
+        "who starts at the same time shares a copy"
+    )
 
     program = find_nats(account, Search(wheels=False, path=str(hidden), system=(), cache=search.cache))
     assert program.is_relative_to(search.cache)
