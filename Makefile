@@ -27,7 +27,8 @@ dev: $(READY) ## start everything here: PostgreSQL, NATS and all processes; data
 	$(BIN)/playlog dev
 
 test: lint types arch ## check everything: lint, types, architecture, all tests and a sample of the chaos run
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/e2e
+	$(BIN)/python -m pytest tests/e2e
 
 lint: $(READY) formatted ## look for mistakes and for files that are not formatted
 	$(BIN)/ruff check

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -13,16 +12,7 @@ from tests.support import servers, tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-
-E2E = Path(__file__).parent / "e2e"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes of pytest, whole engines still run one after the other."""
-    for item in items:
-        if E2E in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
