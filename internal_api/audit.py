@@ -8,18 +8,15 @@ import orjson
 from aiohttp import web
 
 from engine.domain.events import iso
-from engine.domain.ids import MAX_ID
 from engine.errors import Malformed
 from engine.read.audit import acts
 from engine.runtime.http import json_response
 from internal_api.api import API
-from internal_api.bodies import query_integer, read_query
+from internal_api.bodies import query_cursor, query_limit, read_query
 
 ACTOR = "X-Playlog-Actor"
 NOBODY_NAMED = "internal-api"
 LONGEST_ACTOR = 128
-PAGE = 100
-MOST = 1_000
 
 routes = web.RouteTableDef()
 
@@ -28,8 +25,8 @@ routes = web.RouteTableDef()
 async def list_audit(request: web.Request) -> web.Response:
     """A page of what operators did, newest first."""
     query = read_query(request, ["cursor", "limit"])
-    cursor = query_integer(query, "cursor", MAX_ID, most=MAX_ID)
-    limit = query_integer(query, "limit", PAGE, most=MOST)
+    cursor = query_cursor(query)
+    limit = query_limit(query)
     async with request.app[API].borrow() as connection:
         page, following = await acts(connection, cursor, limit)
     shown = [

@@ -9,10 +9,12 @@ from typing import NoReturn
 
 from aiohttp import web
 
-from engine.domain.ids import parse_id
+from engine.domain.ids import MAX_ID, parse_id
 from engine.errors import Invalid, Malformed
 from engine.runtime.http import read_json
 
+PAGE = 100
+MOST_LISTED = 1_000
 MOST_ITEMS = 1_000
 POOL = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 VISIBLE = re.compile(r"[\x21-\x7e]{1,128}")
@@ -221,3 +223,13 @@ def query_integer(query: dict[str, str], name: str, default: int, *, most: int) 
         errors = [{"loc": [name], "msg": "must be a positive integer", "type": "integer"}]
         raise Invalid("the query is not as this route expects it", errors=errors)
     return min(most, int(value))
+
+
+def query_limit(query: dict[str, str]) -> int:
+    """How many entries the page of a list may have: 100 unless asked for, at most 1,000."""
+    return query_integer(query, "limit", PAGE, most=MOST_LISTED)
+
+
+def query_cursor(query: dict[str, str]) -> int:
+    """Below which id the page of a list begins, newest first; without one at the newest."""
+    return query_integer(query, "cursor", MAX_ID, most=MAX_ID)

@@ -7,15 +7,12 @@ from dataclasses import asdict
 from aiohttp import web
 
 from engine.domain.events import iso
-from engine.domain.ids import MAX_ID
 from engine.errors import Invalid
 from engine.read.incidents import Incident, incidents
 from engine.runtime.http import json_response
 from internal_api.api import API
-from internal_api.bodies import query_integer, read_query
+from internal_api.bodies import query_cursor, query_limit, read_query
 
-PAGE = 100
-MOST = 1_000
 STATES = {"open": True, "resolved": False}
 
 routes = web.RouteTableDef()
@@ -25,8 +22,8 @@ routes = web.RouteTableDef()
 async def list_incidents(request: web.Request) -> web.Response:
     """A page of incidents, newest first: all, or those of `state`, which is open or resolved."""
     query = read_query(request, ["cursor", "limit", "state"])
-    cursor = query_integer(query, "cursor", MAX_ID, most=MAX_ID)
-    limit = query_integer(query, "limit", PAGE, most=MOST)
+    cursor = query_cursor(query)
+    limit = query_limit(query)
     is_open = _state(query)
     async with request.app[API].borrow() as connection:
         page, following = await incidents(connection, cursor, limit, is_open=is_open)

@@ -17,11 +17,10 @@ from engine.write.after_commit import OUTBOX_TOPIC
 from engine.write.parking import MAX_DELAY_SECONDS
 from internal_api.api import API
 from internal_api.audit import actor_of
-from internal_api.bodies import MOST_ITEMS, Fields, query_integer, read_fields, read_query
+from internal_api.bodies import MOST_ITEMS, Fields, query_cursor, query_limit, read_fields, read_query
 
 LEASE_SECONDS = 60
 LONGEST_LEASE = 3600
-MOST_DEAD = 1_000
 LONGEST_REASON = 2_000
 INTEGERS = {"least": -(2**63), "most": 2**31 - 1}
 NO_STORE = {"Cache-Control": "no-store"}
@@ -129,8 +128,8 @@ async def pending_count(request: web.Request) -> web.Response:
 async def dead(request: web.Request) -> web.Response:
     """List messages given up, newest first."""
     query = read_query(request, ["cursor", "limit"])
-    cursor = query_integer(query, "cursor", 2**63 - 1, most=2**63 - 1)
-    limit = query_integer(query, "limit", outbox.DEAD_PAGE, most=MOST_DEAD)
+    cursor = query_cursor(query)
+    limit = query_limit(query)
     async with request.app[API].borrow() as connection:
         page, following = await outbox.dead(connection, cursor, limit)
     rows = [

@@ -11,10 +11,7 @@ from engine.domain.ids import moment_of
 from engine.read.retention import partitions
 from engine.runtime.http import json_response
 from internal_api.api import API
-from internal_api.bodies import query_integer, query_name, read_query
-
-PAGE = 100
-MOST = 1_000
+from internal_api.bodies import query_limit, query_name, read_query
 
 routes = web.RouteTableDef()
 
@@ -24,7 +21,7 @@ async def list_partitions(request: web.Request) -> web.Response:
     """A page of partitions by name, each with its bounds as ids and as times, and what is seen to hold it."""
     query = read_query(request, ["cursor", "limit"])
     cursor = query_name(query, "cursor")
-    limit = query_integer(query, "limit", PAGE, most=MOST)
+    limit = query_limit(query)
     async with request.app[API].borrow() as connection:
         page, following = await partitions(connection, cursor, limit)
     shown = [

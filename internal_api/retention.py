@@ -17,10 +17,8 @@ from engine.runtime.http import json_response
 from engine.write import holds
 from internal_api.api import API
 from internal_api.audit import actor_of
-from internal_api.bodies import VISIBLE, Fields, query_integer, query_name, read_fields, read_query
+from internal_api.bodies import VISIBLE, Fields, query_limit, query_name, read_fields, read_query
 
-PAGE = 100
-MOST = 1_000
 MOST_CHARACTERS = 2_000
 
 routes = web.RouteTableDef()
@@ -31,7 +29,7 @@ async def list_holds(request: web.Request) -> web.Response:
     """A page of holds by name."""
     query = read_query(request, ["cursor", "limit"])
     cursor = query_name(query, "cursor")
-    limit = query_integer(query, "limit", PAGE, most=MOST)
+    limit = query_limit(query)
     async with request.app[API].borrow() as connection:
         page, following = await holds.holds(connection, cursor, limit)
     shown = [asdict(each) | {"created_at": iso(each.created_at)} for each in page]

@@ -10,10 +10,7 @@ from engine.domain.events import iso
 from engine.read.workers import workers
 from engine.runtime.http import json_response
 from internal_api.api import API
-from internal_api.bodies import query_integer, query_name, read_query
-
-PAGE = 100
-MOST = 1_000
+from internal_api.bodies import query_limit, query_name, read_query
 
 routes = web.RouteTableDef()
 
@@ -23,7 +20,7 @@ async def list_workers(request: web.Request) -> web.Response:
     """A page of processes and workers by name."""
     query = read_query(request, ["cursor", "limit"])
     cursor = query_name(query, "cursor")
-    limit = query_integer(query, "limit", PAGE, most=MOST)
+    limit = query_limit(query)
     async with request.app[API].borrow() as connection:
         page, following = await workers(connection, cursor, limit)
     shown = [

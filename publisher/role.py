@@ -11,11 +11,11 @@ import structlog
 from engine.domain.ids import SHARDS
 from engine.domain.messages import Span, header_lines
 from engine.errors import PlaylogError, UnknownOutcome
-from engine.runtime import database, metrics
+from engine.runtime import metrics
 from engine.runtime.atomic_batch import MOST_BYTES, MOST_MESSAGES, OutgoingMessage
 from engine.runtime.broker import Refused
 from engine.runtime.bus import Bus, Stream
-from engine.runtime.database import Connection, classified
+from engine.runtime.database import Connection, classified, reconnector
 from engine.runtime.settings import PublisherProcess
 from engine.write import publishing, shards
 from engine.write.parking import Failure, park
@@ -53,8 +53,8 @@ class Publisher:
         self.name = name
         self._idle_seconds = idle_seconds
         self._call_help = call_help
-        # A pass must not wait longer for the database than a stopping process can.
-        self._settings = settings.model_copy(update={"database_start_timeout": _RECONNECT_SECONDS})
+        self._shards = settings.publisher_shards
+        self._connect = reconnector(settings, name="playlog-publisher", seconds=_RECONNECT_SECONDS)
         self._connection: Connection | None = None
         self._watch = StreamWatch(bus, stream, settings)
         self._sender = Sender(stream)
@@ -101,7 +101,7 @@ class Publisher:
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await database.connect(self._settings, name="playlog-publisher")
+            self._connection = await self._connect()
         return self._connection
 
     async def _pass(self, connection: Connection) -> float:
@@ -113,7 +113,7 @@ class Publisher:
             if not await shards.begin_pass(connection):
                 metrics.publisher_refilling.set(0)
                 return self._idle_seconds
-            owned = await shards.lock(connection, self._settings.publisher_shards)
+            owned = await shards.lock(connection, self._shards)
             self._check_stream(owned)
             stopped, rest = await self._serve(connection, owned)
         if stopped is not None:
@@ -148,7 +148,7 @@ class Publisher:
 
     def _worth_a_look(self, owned: Sequence[Shard]) -> int:
         """After how many shards in which everything is held back the others need no look any more."""
-        return SHARDS if len(owned) == self._settings.publisher_shards else 1
+        return SHARDS if len(owned) == self._shards else 1
 
     async def _settle(
         self, connection: Connection, owned: Sequence[Shard], waiting: Sequence[Waiting], sent: Sent

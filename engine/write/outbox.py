@@ -147,8 +147,8 @@ async def mark_published(
         doubtful = [
             outbox_id for outbox_id, token in given.items() if token is not None and outbox_id not in settled
         ]
-        waiting = await connection.fetch(SQL.waiting, doubtful) if doubtful else []
-    return Published(len(settled), sorted(row["outbox_id"] for row in waiting))
+        stale = await _still_waiting(connection, doubtful)
+    return Published(len(settled), stale)
 
 
 async def mark_failed(
@@ -179,7 +179,7 @@ async def mark_failed(
         return Failed(marked=True, available_at_in=failure.delay)
     if not await connection.fetchval(SQL.was_given, outbox_id):
         raise NotFound("no outbox message ever had this id")
-    return Failed(marked=False, stale=await _is_waiting(connection, outbox_id))
+    return Failed(marked=False, stale=bool(await _still_waiting(connection, [outbox_id])))
 
 
 async def pending_count(connection: asyncpg.Connection) -> Pending:
@@ -249,5 +249,6 @@ async def discard(
     return len(discarded)
 
 
-async def _is_waiting(connection: asyncpg.Connection, outbox_id: int) -> bool:
-    return bool(await connection.fetchval(SQL.is_waiting, outbox_id))
+async def _still_waiting(connection: asyncpg.Connection, outbox_ids: Sequence[int]) -> list[int]:
+    rows = await connection.fetch(SQL.waiting, outbox_ids) if outbox_ids else []
+    return sorted(row["outbox_id"] for row in rows)

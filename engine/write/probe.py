@@ -55,8 +55,8 @@ async def probe_foreign(
 
 
 async def probe_native(connection: asyncpg.Connection, streams: Iterable[Stream]) -> None:
-    """Tell the streams of our own executions which of the events for them are recorded."""
-    native = {stream.execution_id: stream for stream in streams if not stream.state.is_foreign}
+    """Tell streams, all of executions of ours, which of the events for them are recorded."""
+    native = {stream.execution_id: stream for stream in streams}
     known = await _recorded(
         connection,
         [

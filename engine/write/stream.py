@@ -20,14 +20,13 @@ from engine.domain.definition import Definition
 from engine.domain.events import NewEvent, RecordedEvent, content_hash
 from engine.domain.execution import Execution
 from engine.domain.ids import derive_id, settled_event_id
+from engine.domain.normalize import SETTLING
 from engine.domain.scope import Lacking, Supply
-from engine.domain.vocabulary import EventType
 from engine.write.cache import Remembered
 from engine.write.requests import CONFLICT, NewHead, Outcome, Request
 from engine.write.sheet import Sheet
 
 CONFLICTING = rejected(CONFLICT, "the event id is recorded with another content")
-SETTLING = frozenset({EventType.COMMAND_COMPLETED.value, EventType.COMMAND_FAILED.value})
 
 
 @dataclass(slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from (
 
 -- name: command_facts
 -- The database's clock after the locks, with one row for each of these commands.
-select clock_timestamp() as moment, c.command_id, c.execution_id, c.step, c.attempt, c.item, c.state,
+select clock_timestamp() as moment, c.command_id, c.execution_id, c.step, c.attempt, c.item,
     c.lease_token, c.leased_until, c.deadline, c.worker_id
 from (values (1)) as one (row)
 left join playlog.command c on c.command_id = any($1::bigint[])

@@ -158,7 +158,3 @@ returning outbox_id
 -- name: discard
 -- Remove dead messages for good; null means all.
 delete from playlog.outbox_dead where $1::bigint[] is null or outbox_id = any($1) returning outbox_id
-
--- name: is_waiting
--- Whether this message still waits.
-select exists (select from playlog.outbox where outbox_id = $1)
