@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from engine.domain.vocabulary import ACTIVE_STEPS, TERMINAL_STATUSES, ExecutionStatus, StepStatus
 
@@ -24,6 +24,25 @@ class Parent(NamedTuple):
     depth: int
 
 
+class Slot(NamedTuple):
+    """What attempts are made for: a step, one item of its map, or the undoing of what it did."""
+
+    step: str
+    item: int | None = None
+    undoing: bool = False
+
+    def __str__(self) -> str:
+        if self.undoing:
+            return f"{self.step}!"
+        return self.step if self.item is None else f"{self.step}[{self.item}]"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The inverse of `str`."""
+        step, _, item = text.rstrip("]!").partition("[")
+        return cls(step, int(item) if item else None, text.endswith("!"))
+
+
 class Waiting(NamedTuple):
     """What a waiting step waits for: a signal of that name, or a moment, until a time-out."""
 
@@ -32,30 +51,85 @@ class Waiting(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class StepState:
-    """One step: where it stands, its current attempt, and where its output or error lies.
+class Unit:
+    """What is tried until it succeeds or is given up, in attempts by workers or children.
 
-    `attempt` counts commands, `failures` the tries used up, `lost` the workers lost in a row. `next`
-    holds the targets whose edges went live, when that was decided explicitly.
+    `attempt` counts those begun, `failures` the tries used up, `lost` the workers lost in a row,
+    `iteration` the rounds of a `repeat`. `error` is that of the last failure.
     """
 
-    status: StepStatus = StepStatus.PENDING
     attempt: int = 0
     failures: int = 0
     lost: int = 0
+    iteration: int = 0
     command_id: int | None = None
     child_id: int | None = None
-    waiting: Waiting | None = None
-    output: Pointer | None = None
     error: Pointer | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class MapState:
+    """A step's map: its items lie in the log; those from `next` on have not begun.
+
+    `open` holds the items that are being tried, `failed` has a bit for each that was given up; every other
+    one below `next` has succeeded. `bytes` is the size of the outputs so far.
+    """
+
+    items: Pointer
+    total: int
+    next: int = 0
+    failed: int = 0
+    bytes: int = 0
+    open: dict[int, Unit] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> int:
+        """How many items were given up."""
+        return self.failed.bit_count()
+
+    @property
+    def successes(self) -> int:
+        """How many items have succeeded."""
+        return self.next - len(self.open) - self.failures
+
+
+@dataclass(slots=True, kw_only=True)
+class StepState(Unit):
+    """One step: where it stands, its own attempts or those of its items, and where its output lies.
+
+    `next` holds the targets whose edges went live, when that was decided explicitly. `settled` is the
+    version at which it completed, failed or was skipped, `visits` how often it has begun, `handled` how a
+    failure was answered. `undo` are the attempts to compensate it, `undone` how that ended.
+    """
+
+    status: StepStatus = StepStatus.PENDING
+    waiting: Waiting | None = None
+    map: MapState | None = None
+    output: Pointer | None = None
     next: tuple[str, ...] | None = None
     skip_reason: str | None = None
+    handled: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    settled: int = 0
+    visits: int = 0
+    undo: Unit | None = None
+    undone: str | None = None
+
+
+class Ending(NamedTuple):
+    """How an execution will end once its steps are compensated; `error` lies in the log."""
+
+    status: ExecutionStatus
+    error: Pointer | None
+    reason: str | None
 
 
 class Due(NamedTuple):
-    """One entry of the agenda: something changed and deciding has to look at it."""
+    """One entry of the agenda: something changed and deciding has to look at it.
+
+    `name` is a slot, a signal or a timer, as `what` says.
+    """
 
     what: str
     name: str = ""
@@ -65,8 +139,9 @@ class Due(NamedTuple):
 class Execution:
     """The folded state of a stream. Mutable on purpose: `evolve` changes it in place.
 
-    `commands` and `children` map open ids to their step, `waits` signal names to the steps waiting for
-    them, `mailbox` names to signals nobody has consumed yet, oldest first. `agenda` is not stored.
+    `commands` and `children` map open ids to their slot, `waits` signal names to the steps waiting for
+    them, `mailbox` names to signals nobody has consumed yet, oldest first. `ending` is set while steps are
+    compensated. `agenda` is not stored.
     """
 
     execution_id: int
@@ -90,13 +165,16 @@ class Execution:
     error: Pointer | None = None
     reason: str | None = None
     steps: dict[str, StepState] = field(default_factory=dict)
-    commands: dict[int, str] = field(default_factory=dict)
-    children: dict[int, str] = field(default_factory=dict)
+    commands: dict[int, Slot] = field(default_factory=dict)
+    children: dict[int, Slot] = field(default_factory=dict)
     waits: dict[str, list[str]] = field(default_factory=dict)
     mailbox: dict[str, list[Pointer]] = field(default_factory=dict)
     timers: dict[str, datetime] = field(default_factory=dict)
     active: int = 0
     waiting: int = 0
+    paused: bool = False
+    ending: Ending | None = None
+    compensation: str | None = None
     agenda: list[Due] = field(default_factory=list)
 
     @property
@@ -112,15 +190,33 @@ class Execution:
     @property
     def status(self) -> ExecutionStatus:
         """The status readers see: `waiting` when every active step waits for somebody else."""
-        if self.phase is ExecutionStatus.RUNNING and self.active and self.active == self.waiting:
-            return ExecutionStatus.WAITING
-        return self.phase
+        if self.phase is not ExecutionStatus.RUNNING:
+            return self.phase
+        if self.paused:
+            return ExecutionStatus.PAUSED
+        return ExecutionStatus.WAITING if self.active and self.active == self.waiting else self.phase
 
     def step(self, name: str) -> StepState:
         """The state of a step, pending when nothing is recorded of it."""
         found = self.steps.get(name)
         if found is None:
             found = self.steps[name] = StepState()
+        return found
+
+    def unit(self, slot: Slot) -> Unit:
+        """The attempts of a slot; an item begins with its first one. Raises `LookupError` for no such map."""
+        step = self.step(slot.step)
+        if slot.undoing:
+            step.undo = step.undo or Unit()
+            return step.undo
+        if slot.item is None:
+            return step
+        if step.map is None:
+            raise LookupError(f"the step {slot.step} has no map")
+        found = step.map.open.get(slot.item)
+        if found is None:
+            found = step.map.open[slot.item] = Unit()
+            step.map.next = max(step.map.next, slot.item + 1)
         return found
 
     def status_of(self, name: str) -> StepStatus:

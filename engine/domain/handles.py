@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from engine.domain.evolve import carried_value
+from engine.domain.carried import carried_value
 from engine.domain.expression import ExpressionFailed
 
 SCHEME = "payload:"

@@ -9,7 +9,17 @@ from typing import Any
 import orjson
 
 from engine.domain.events import iso, parse_iso
-from engine.domain.execution import Execution, Parent, Pointer, StepState, Waiting
+from engine.domain.execution import (
+    Ending,
+    Execution,
+    MapState,
+    Parent,
+    Pointer,
+    Slot,
+    StepState,
+    Unit,
+    Waiting,
+)
 from engine.domain.vocabulary import ExecutionStatus, StepStatus
 
 FOLD_VERSION = 1
@@ -41,13 +51,16 @@ def dump(state: Execution) -> dict[str, Any]:
             "error": _pair(state.error),
             "reason": state.reason,
             "steps": {name: _step(step) for name, step in state.steps.items()},
-            "commands": {str(command_id): name for command_id, name in state.commands.items()},
-            "children": {str(child_id): name for child_id, name in state.children.items()},
+            "commands": {str(command_id): str(slot) for command_id, slot in state.commands.items()},
+            "children": {str(child_id): str(slot) for child_id, slot in state.children.items()},
             "waits": state.waits,
             "mailbox": {name: [list(at) for at in queue] for name, queue in state.mailbox.items()},
             "timers": {key: iso(due) for key, due in state.timers.items()},
             "active": state.active,
             "waiting": state.waiting,
+            "paused": state.paused,
+            "ending": _ending(state.ending),
+            "compensation": state.compensation,
         }
     )
 
@@ -77,8 +90,8 @@ def load(stored: dict[str, Any]) -> Execution:
         error=_load_pointer(stored.get("error")),
         reason=stored.get("reason"),
         steps={name: _load_step(step) for name, step in stored.get("steps", {}).items()},
-        commands={int(key): name for key, name in stored.get("commands", {}).items()},
-        children={int(key): name for key, name in stored.get("children", {}).items()},
+        commands={int(key): Slot.parse(slot) for key, slot in stored.get("commands", {}).items()},
+        children={int(key): Slot.parse(slot) for key, slot in stored.get("children", {}).items()},
         waits=stored.get("waits", {}),
         mailbox={
             name: [Pointer(*item) for item in items] for name, items in stored.get("mailbox", {}).items()
@@ -86,6 +99,9 @@ def load(stored: dict[str, Any]) -> Execution:
         timers={key: parse_iso(due) for key, due in stored.get("timers", {}).items()},
         active=stored.get("active", 0),
         waiting=stored.get("waiting", 0),
+        paused=stored.get("paused", False),
+        ending=_load_ending(stored.get("ending")),
+        compensation=stored.get("compensation"),
     )
 
 
@@ -103,44 +119,105 @@ def _compact(stored: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in stored.items() if value or key in {"phase", "version"}}
 
 
+def _unit(unit: Unit) -> dict[str, Any]:
+    return {
+        "attempt": unit.attempt,
+        "failures": unit.failures,
+        "lost": unit.lost,
+        "iteration": unit.iteration,
+        "command_id": None if unit.command_id is None else str(unit.command_id),
+        "child_id": None if unit.child_id is None else str(unit.child_id),
+        "error": _pair(unit.error),
+    }
+
+
+def _load_unit(stored: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "attempt": stored.get("attempt", 0),
+        "failures": stored.get("failures", 0),
+        "lost": stored.get("lost", 0),
+        "iteration": stored.get("iteration", 0),
+        "command_id": None if "command_id" not in stored else int(stored["command_id"]),
+        "child_id": None if "child_id" not in stored else int(stored["child_id"]),
+        "error": _load_pointer(stored.get("error")),
+    }
+
+
 def _step(step: StepState) -> dict[str, Any]:
     return _compact(
         {
+            **_unit(step),
             "status": step.status.value,
-            "attempt": step.attempt,
-            "failures": step.failures,
-            "lost": step.lost,
-            "command_id": None if step.command_id is None else str(step.command_id),
-            "child_id": None if step.child_id is None else str(step.child_id),
             "waiting": None if step.waiting is None else [step.waiting.event, _time(step.waiting.until)],
+            "map": None if step.map is None else _map(step.map),
             "output": _pair(step.output),
-            "error": _pair(step.error),
             "next": None if step.next is None else {"targets": step.next},
             "skip_reason": step.skip_reason,
+            "handled": step.handled,
             "started_at": _time(step.started_at),
             "ended_at": _time(step.ended_at),
+            "settled": step.settled,
+            "visits": step.visits,
+            "undo": None if step.undo is None else {"is": _compact(_unit(step.undo))},
+            "undone": step.undone,
         }
     )
 
 
 def _load_step(stored: dict[str, Any]) -> StepState:
-    waiting = stored.get("waiting")
-    targets = stored.get("next")
+    waiting, targets, undo = stored.get("waiting"), stored.get("next"), stored.get("undo")
     return StepState(
+        **_load_unit(stored),
         status=StepStatus(stored["status"]),
-        attempt=stored.get("attempt", 0),
-        failures=stored.get("failures", 0),
-        lost=stored.get("lost", 0),
-        command_id=None if "command_id" not in stored else int(stored["command_id"]),
-        child_id=None if "child_id" not in stored else int(stored["child_id"]),
         waiting=None if waiting is None else Waiting(waiting[0], _moment(waiting[1])),
+        map=_load_map(stored.get("map")),
         output=_load_pointer(stored.get("output")),
-        error=_load_pointer(stored.get("error")),
         next=None if targets is None else tuple(targets["targets"]),
         skip_reason=stored.get("skip_reason"),
+        handled=stored.get("handled"),
         started_at=_moment(stored.get("started_at")),
         ended_at=_moment(stored.get("ended_at")),
+        settled=stored.get("settled", 0),
+        visits=stored.get("visits", 0),
+        undo=None if undo is None else Unit(**_load_unit(undo["is"])),
+        undone=stored.get("undone"),
     )
+
+
+def _map(found: MapState) -> dict[str, Any]:
+    return _compact(
+        {
+            "items": _pair(found.items),
+            "total": found.total,
+            "next": found.next,
+            "failed": f"{found.failed:x}" if found.failed else "",
+            "bytes": found.bytes,
+            "open": {str(item): _compact(_unit(unit)) for item, unit in found.open.items()},
+        }
+    )
+
+
+def _load_map(stored: dict[str, Any] | None) -> MapState | None:
+    if stored is None:
+        return None
+    return MapState(
+        items=Pointer(*stored["items"]),
+        total=stored.get("total", 0),
+        next=stored.get("next", 0),
+        failed=int(stored.get("failed", "0"), 16),
+        bytes=stored.get("bytes", 0),
+        open={int(item): Unit(**_load_unit(unit)) for item, unit in stored.get("open", {}).items()},
+    )
+
+
+def _ending(ending: Ending | None) -> list[Any] | None:
+    return None if ending is None else [ending.status.value, _pair(ending.error), ending.reason]
+
+
+def _load_ending(stored: list[Any] | None) -> Ending | None:
+    if stored is None:
+        return None
+    return Ending(ExecutionStatus(stored[0]), _load_pointer(stored[1]), stored[2])
 
 
 def _parent(parent: Parent | None) -> dict[str, Any] | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from engine.domain.carried import carried_value
 from engine.domain.events import RecordedEvent, iso
-from engine.domain.evolve import carried_value
 from engine.domain.execution import Execution, StepState
 from engine.domain.vocabulary import ACTIVE_STEPS, EventType, StepStatus
 

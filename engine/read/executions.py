@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import asyncpg
 import orjson
 
-from engine.domain.evolve import carried_value
+from engine.domain.carried import carried_value
 from engine.domain.execution import Execution, Pointer
 from engine.domain.snapshot import FOLD_VERSION, load
 from engine.read import history

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from engine.domain.carried import carried_value
 from engine.domain.events import iso
-from engine.domain.evolve import carried_value
 from engine.read.describe import Values, describe, describe_attempts, describe_steps, signals_of, waiting_for
 from tests.support.play import BEGINNING, Play, given
 

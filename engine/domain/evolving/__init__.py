@@ -1,0 +1,1 @@
+"""One small case an event type: how it changes the state. Nothing is decided here."""
