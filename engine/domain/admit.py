@@ -18,7 +18,6 @@ from engine.domain.vocabulary import (
     EVENT_STATUS,
     EventType,
     ExecutionStatus,
-    StepStatus,
     is_reserved,
     known_type,
 )
@@ -196,8 +195,8 @@ def _expire(state: Execution, event: NewEvent, command: CommandFact | None, now:
 
 
 def _claimed(state: Execution, event: NewEvent, _: dict[str, Any], __: datetime) -> Admission:
-    name = state.commands.get(event.command_id or 0)
-    if name is None or state.status_of(name) is StepStatus.RUNNING:
+    slot = state.commands.get(event.command_id or 0)
+    if slot is None or state.tried(slot).claimed:
         return UNCHANGED
     return Admission(Verdict.RECORDED, event)
 

@@ -13,7 +13,7 @@ from engine.domain.definition import Definition
 from engine.domain.effects import EXECUTION_TIMER, STEP_TIMERS, CloseCommand, Deliver, DropTimer, Effect
 from engine.domain.events import NewEvent, RecordedEvent
 from engine.domain.evolve import evolve
-from engine.domain.execution import Execution
+from engine.domain.execution import Execution, Parent, Slot
 from engine.domain.handles import held_value
 from engine.domain.ids import decided_event_id, derive_id
 from engine.domain.scope import Supply
@@ -28,10 +28,21 @@ CARRIERS = frozenset(
         EventType.STEP_FAILED,
         EventType.SIGNAL_RECEIVED,
         EventType.CHILD_COMPLETED,
+        EventType.MAP_OPENED,
+        EventType.EXECUTION_CANCELLING,
     }
 )
 
-SETTLING_EVENTS = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_SKIPPED})
+SETTLING_EVENTS = frozenset(
+    {
+        EventType.STEP_COMPLETED,
+        EventType.STEP_FAILED,
+        EventType.STEP_SKIPPED,
+        EventType.COMPENSATION_COMPLETED,
+        EventType.COMPENSATION_FAILED,
+    }
+)
+UNDONE_EVENTS = frozenset({EventType.COMPENSATION_COMPLETED, EventType.COMPENSATION_FAILED})
 
 
 @dataclass(slots=True)
@@ -77,12 +88,15 @@ def _placed(state: Execution, event: NewEvent, now: datetime) -> RecordedEvent:
 
 
 def _ending(state: Execution, event: NewEvent, kind: EventType) -> list[Effect]:
-    if kind in TERMINAL_EVENTS:
-        return _closing(state, event)
-    if kind not in SETTLING_EVENTS:
+    """What goes with an event: all that is open, at an end; what the settled slots hold, at a settling."""
+    if kind in SETTLING_EVENTS:
+        return [effect for slot in _settled_slots(state, event) for effect in _closing_slot(state, slot)]
+    if kind is EventType.EXECUTION_CANCELLING:
+        return _closing(state)
+    if kind not in TERMINAL_EVENTS:
         return []
-    keys = [f"{event.step}:{what}" for what in STEP_TIMERS]
-    return [DropTimer(state.execution_id, key) for key in keys if key in state.timers]
+    told = [] if state.parent is None else [_tell_parent(state, state.parent, event)]
+    return [*_closing(state), *told]
 
 
 def advance(state: Execution, definition: Definition | None, supply: Supply, progress: Progress) -> None:
@@ -99,7 +113,7 @@ def advance(state: Execution, definition: Definition | None, supply: Supply, pro
         if state.agenda:
             decision = decide(turn, state.agenda[0])
             del state.agenda[0]
-        elif state.active == 0:
+        elif state.active == 0 and state.ending is None:
             decision = finish(turn)
         else:
             return
@@ -117,21 +131,36 @@ def replay(state: Execution, events: Iterable[RecordedEvent]) -> Execution:
     return state
 
 
-def _closing(state: Execution, event: NewEvent) -> list[Effect]:
+def _settled_slots(state: Execution, event: NewEvent) -> list[Slot]:
+    """What an event settles: an item, an undoing, or a step with all that is open of it."""
+    name = event.step or ""
+    if event.item is not None:
+        return [Slot(name, event.item)]
+    if event.event_type in UNDONE_EVENTS:
+        return [Slot(name, undoing=True)]
+    return state.open_slots(name)
+
+
+def _closing_slot(state: Execution, slot: Slot) -> list[Effect]:
+    unit = state.tried(slot)
+    keys = [f"{slot}:{what}" for what in STEP_TIMERS]
+    effects: list[Effect] = [DropTimer(state.execution_id, key) for key in keys if key in state.timers]
+    if unit.command_id is not None:
+        effects.append(CloseCommand(unit.command_id))
+    if unit.child_id in state.children:
+        effects.append(cancel_child(unit.child_id))
+    return effects
+
+
+def _closing(state: Execution) -> list[Effect]:
     effects: list[Effect] = [CloseCommand(command_id) for command_id in state.commands]
     effects += [DropTimer(state.execution_id, key) for key in state.timers]
     if state.deadline is not None:
         effects.append(DropTimer(state.execution_id, EXECUTION_TIMER))
-    effects += [cancel_child(child_id) for child_id in state.children]
-    if state.parent is not None:
-        effects.append(_tell_parent(state, event))
-    return effects
+    return [*effects, *(cancel_child(child_id) for child_id in state.children)]
 
 
-def _tell_parent(state: Execution, event: NewEvent) -> Deliver:
-    parent = state.parent
-    if parent is None:
-        raise ValueError("the execution has no parent")
+def _tell_parent(state: Execution, parent: Parent, event: NewEvent) -> Deliver:
     payload = dict(event.payload) if isinstance(event.payload, dict) else {}
     payload |= {
         "execution_id": str(state.execution_id),

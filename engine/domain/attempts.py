@@ -1,4 +1,4 @@
-"""Attempts of a step: issuing one, judging its failure, repeating it."""
+"""Attempts: issuing one for a step, an item or an undoing, judging its failure, repeating it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from hashlib import blake2b
 
 import orjson
 
-from engine.domain.decision import Decision, Turn, decided, error, expression_error, fail_step
+from engine.domain.decision import Decision, Turn, decided, error, expression_error
 from engine.domain.definition import Retry, Step
-from engine.domain.effects import Deliver, IssueCommand, SetTimer
+from engine.domain.effects import Deliver, IssueCommand
 from engine.domain.events import iso
+from engine.domain.execution import Slot, Unit
 from engine.domain.expression import ExpressionFailed
+from engine.domain.failing import give_up, seen
 from engine.domain.handles import Written, opened, written
 from engine.domain.ids import derive_id
+from engine.domain.routing import holds
 from engine.domain.scope import scope_of
-from engine.domain.vocabulary import ACTIVE_STEPS, EventType
+from engine.domain.vocabulary import EventType
 
 MAX_INPUT_BYTES = 256 * 1024
 MAX_FETCHED_BYTES = 64 * 1024 * 1024
@@ -30,26 +33,44 @@ NOT_RETRIED = frozenset(
 JITTER_STEPS = 2**32
 
 
-def begin_attempt(turn: Turn, step: Step, delay: float = 0.0) -> Decision:
-    """Render the input and issue the next attempt, to be claimed `delay` seconds from now."""
-    attempt = turn.state.step(step.name).attempt + 1
+def begin_attempt(turn: Turn, slot: Slot, delay: float = 0.0, iteration: int | None = None) -> Decision:
+    """Render the input and issue the next attempt, to be claimed `delay` seconds from now.
+
+    `iteration` begins the next round of a `repeat`; otherwise the present one goes on.
+    """
+    call, unit = turn.call(slot), turn.state.tried(slot)
+    attempt = unit.attempt + 1
+    round_ = 0 if call.repeat is None else iteration or max(1, unit.iteration)
     try:
-        rendered = _render_input(turn, step, attempt)
+        rendered = _render_input(turn, call, names_of(turn, slot, attempt=attempt, iteration=round_))
         asked = written(rendered)
-        _check_sizes(step, asked)
+        _check_sizes(call, asked)
     except ExpressionFailed as failed:
-        return fail_step(step.name, expression_error(failed, attempt=attempt))
-    if step.tool == CHILD_TOOL:
-        return _start_child(turn, step, attempt, rendered) if not delay else _start_later(turn, step, delay)
-    return _issue(turn, step, attempt, asked, delay)
+        return give_up(turn, slot, expression_error(failed, attempt=attempt))
+    payload: dict[str, object] = {"iteration": round_} if round_ else {}
+    if slot.undoing:
+        payload["undoing"] = True
+    if call.tool != CHILD_TOOL:
+        return _issue(turn, slot, asked, delay, payload)
+    return _start_later(turn, slot, delay, payload) if delay else _start_child(turn, slot, rendered, payload)
 
 
-def _render_input(turn: Turn, step: Step, attempt: int) -> object:
-    if step.input is None:
+def names_of(turn: Turn, slot: Slot, **names: object) -> dict[str, object]:
+    """What expressions of a slot see besides steps and inputs: for an item, also the item."""
+    step, state = turn.step(slot.step), turn.state.steps.get(slot.step)
+    if slot.item is None or step.map is None or state is None or state.map is None:
+        return names
+    items = turn.supply.value(state.map.items)
+    item = items[slot.item] if isinstance(items, list) else None
+    return {**names, step.map.variable: item, "item_index": slot.item}
+
+
+def _render_input(turn: Turn, call: Step, names: dict[str, object]) -> object:
+    if call.input is None:
         return {}
-    rendered = step.input.render(scope_of(turn.state, turn.supply, step.input, attempt=attempt))
+    rendered = call.input.render(scope_of(turn.state, turn.supply, call.input, names))
     # The inputs of a child are checked and kept by it: they are values, not handles.
-    return opened(rendered) if step.tool == CHILD_TOOL else rendered
+    return opened(rendered) if call.tool == CHILD_TOOL else rendered
 
 
 def _check_sizes(step: Step, asked: Written) -> None:
@@ -60,12 +81,12 @@ def _check_sizes(step: Step, asked: Written) -> None:
             raise ExpressionFailed("value_too_large", detail)
 
 
-def _issue(turn: Turn, step: Step, attempt: int, asked: Written, delay: float) -> Decision:
-    now = turn.supply.now
-    available_at = now + timedelta(seconds=delay)
-    pool = step.pool or turn.state.pool
-    payload: dict[str, object] = {
-        "tool": step.tool,
+def _issue(turn: Turn, slot: Slot, asked: Written, delay: float, payload: dict[str, object]) -> Decision:
+    call, attempt = turn.call(slot), turn.state.tried(slot).attempt + 1
+    available_at = turn.supply.now + timedelta(seconds=delay)
+    pool = call.pool or turn.state.pool
+    payload |= {
+        "tool": call.tool,
         "pool": pool,
         "input_hash": blake2b(asked.encoded, digest_size=16).hexdigest(),
         "input_bytes": len(asked.encoded),
@@ -75,65 +96,75 @@ def _issue(turn: Turn, step: Step, attempt: int, asked: Written, delay: float) -
     command = IssueCommand(
         execution_id=turn.state.execution_id,
         command_id=turn.supply.take_id(),
-        step=step.name,
+        step=slot.step,
         attempt=attempt,
-        tool=step.tool or "",
+        item=slot.item,
+        tool=call.tool or "",
         pool=pool,
-        priority=turn.state.priority if step.priority is None else step.priority,
+        priority=turn.state.priority if call.priority is None else call.priority,
         input=asked.encoded,
         handles=orjson.dumps(asked.places) if asked.places else None,
-        timeout=step.timeout,
+        timeout=call.timeout,
         available_at=available_at,
+        held=turn.state.paused,
     )
     decision = Decision(effects=[command])
-    begin_deadline(turn, step, payload, decision)
-    decision.events.append(
-        decided(EventType.COMMAND_ISSUED, step.name, payload, attempt=attempt, command_id=command.command_id)
+    begin_deadline(turn, slot, payload, decision)
+    event = decided(
+        EventType.COMMAND_ISSUED,
+        slot.step,
+        payload,
+        attempt=attempt,
+        item=slot.item,
+        command_id=command.command_id,
     )
+    decision.events.append(event)
     return decision
 
 
-def begin_deadline(turn: Turn, step: Step, payload: dict[str, object], decision: Decision) -> None:
-    """Set the timer of the step's deadline with its first attempt, and note it in that event's payload."""
-    if step.deadline is None or turn.state.step(step.name).status in ACTIVE_STEPS:
+def begin_deadline(turn: Turn, slot: Slot, payload: dict[str, object], decision: Decision) -> None:
+    """Set the timer of a deadline with the first attempt, and note it in that event's payload.
+
+    The items of a map have that of their step.
+    """
+    deadline = turn.call(slot).deadline
+    if deadline is None or slot.item is not None or f"{slot}:deadline" in turn.state.timers:
         return
-    due_at = turn.supply.now + timedelta(seconds=step.deadline)
-    payload["step_deadline"] = iso(due_at)
-    decision.effects.append(SetTimer(turn.state.execution_id, f"{step.name}:deadline", due_at))
+    timer = turn.timer(slot, "deadline", deadline)
+    payload["step_deadline"] = iso(timer.due_at)
+    decision.effects.append(timer)
 
 
-def _start_later(turn: Turn, step: Step, delay: float) -> Decision:
-    due_at = turn.supply.now + timedelta(seconds=delay)
-    key = f"{step.name}:retry"
-    payload = {"timer": key, "due_at": iso(due_at), "delay_seconds": delay}
-    return Decision(
-        [decided(EventType.TIMER_SET, step.name, payload)],
-        [SetTimer(turn.state.execution_id, key, due_at)],
-    )
+def _start_later(turn: Turn, slot: Slot, delay: float, payload: dict[str, object]) -> Decision:
+    timer = turn.timer(slot, "retry", delay)
+    payload |= {"timer": timer.key, "due_at": iso(timer.due_at), "delay_seconds": delay}
+    return Decision([decided(EventType.TIMER_SET, slot.step, payload, item=slot.item)], [timer])
 
 
-def _start_child(turn: Turn, step: Step, attempt: int, rendered: object) -> Decision:
+def _start_child(turn: Turn, slot: Slot, rendered: object, payload: dict[str, object]) -> Decision:
+    attempt = turn.state.tried(slot).attempt + 1
     depth = 1 if turn.state.parent is None else turn.state.parent.depth + 1
     if depth > MAX_DEPTH:
         detail = f"children may be nested {MAX_DEPTH} deep"
-        return fail_step(step.name, error("too_deep", detail, attempt=attempt))
+        return give_up(turn, slot, error("too_deep", detail, attempt=attempt))
     if not isinstance(rendered, dict) or not isinstance(rendered.get("playbook"), str):
         detail = "`with` of the playbook tool needs `playbook`, the path of a registered playbook"
-        return fail_step(step.name, error("validation", detail, attempt=attempt))
+        return give_up(turn, slot, error("validation", detail, attempt=attempt))
     child_id = turn.supply.take_id()
     start: dict[str, object] = {
         "playbook": rendered["playbook"],
         "version": rendered.get("version"),
         "inputs": rendered.get("inputs", {}),
-        "parent": {"execution_id": str(turn.state.execution_id), "step": step.name, "depth": depth},
+        "parent": {"execution_id": str(turn.state.execution_id), "step": slot.step, "depth": depth},
         "priority": turn.state.priority,
     }
-    payload: dict[str, object] = {"execution_id": str(child_id), "playbook": rendered["playbook"]}
+    payload |= {"execution_id": str(child_id), "playbook": rendered["playbook"]}
     decision = Decision(
         effects=[Deliver(target=child_id, kind="start", event_id=derive_id("start", child_id), payload=start)]
     )
-    begin_deadline(turn, step, payload, decision)
-    decision.events.append(decided(EventType.CHILD_STARTED, step.name, payload, attempt=attempt))
+    begin_deadline(turn, slot, payload, decision)
+    event = decided(EventType.CHILD_STARTED, slot.step, payload, attempt=attempt, item=slot.item)
+    decision.events.append(event)
     return decision
 
 
@@ -143,54 +174,54 @@ def cancel_child(child_id: int) -> Deliver:
 
 
 def after_failure(turn: Turn, name: str) -> Decision:
-    """Retry a failed attempt where the policy allows it, else fail the step."""
-    step, state = turn.step(name), turn.state.step(name)
-    problem = _problem(turn.supply.value(state.error), state.attempt)
+    """Retry a failed attempt where the policy allows it, else give the slot up."""
+    slot = Slot.parse(name)
+    unit = turn.state.tried(slot)
+    problem = _problem(turn.supply.value(unit.error), unit.attempt)
     try:
-        again = _may_retry(turn, step, problem)
+        again = _may_retry(turn, slot, problem)
     except ExpressionFailed as failed:
-        return fail_step(name, expression_error(failed, cause=problem))
+        return give_up(turn, slot, expression_error(failed, cause=problem))
     if not again:
-        return fail_step(name, problem)
-    return begin_attempt(turn, step, retry_delay(step.retry, state.failures, turn.state.execution_id, name))
+        return give_up(turn, slot, problem)
+    retry = turn.call(slot).retry
+    return begin_attempt(turn, slot, retry_delay(retry, unit, turn.state.execution_id, slot))
 
 
 def after_loss(turn: Turn, name: str) -> Decision:
-    """Issue a lost attempt again at once, without using up a try; too many losses fail the step."""
-    step, state = turn.step(name), turn.state.step(name)
-    if step.retry.on_lost == "fail" or state.lost >= MAX_LOSSES_IN_A_ROW:
-        return fail_step(name, _problem(turn.supply.value(state.error), state.attempt))
-    return begin_attempt(turn, step)
+    """Issue a lost attempt again at once, without using up a try; too many losses give the slot up."""
+    slot = Slot.parse(name)
+    unit = turn.state.tried(slot)
+    if turn.call(slot).retry.on_lost == "fail" or unit.lost >= MAX_LOSSES_IN_A_ROW:
+        return give_up(turn, slot, _problem(turn.supply.value(unit.error), unit.attempt))
+    return begin_attempt(turn, slot)
 
 
-def _may_retry(turn: Turn, step: Step, problem: dict[str, object]) -> bool:
-    state, retry = turn.state.step(step.name), step.retry
-    if state.failures >= retry.max_attempts:
-        return False
-    deadline = turn.state.timers.get(f"{step.name}:deadline")
-    if deadline is not None and deadline <= turn.supply.now:
+def _may_retry(turn: Turn, slot: Slot, problem: dict[str, object]) -> bool:
+    unit, retry = turn.state.tried(slot), turn.call(slot).retry
+    if unit.failures >= retry.max_attempts or _is_over(turn, slot):
         return False
     if retry.on is None:
         return problem["code"] not in NOT_RETRIED
-    seen = {"status": None, "details": None, **problem}
-    scope = scope_of(turn.state, turn.supply, retry.on, error=seen, attempt=state.attempt)
-    answer = retry.on.run(scope)
-    if not isinstance(answer, bool):
-        raise ExpressionFailed("type_mismatch", "retry.on: true or false is needed")
-    return answer
+    return holds(turn, retry.on, names_of(turn, slot, error=seen(problem), attempt=unit.attempt))
 
 
-def retry_delay(retry: Retry, failures: int, execution_id: int, step: str) -> float:
+def _is_over(turn: Turn, slot: Slot) -> bool:
+    deadline = turn.state.timers.get(f"{slot._replace(item=None)}:deadline")
+    return deadline is not None and deadline <= turn.supply.now
+
+
+def retry_delay(retry: Retry, unit: Unit, execution_id: int, slot: Slot) -> float:
     """Seconds before the next try, rounded to milliseconds.
 
-    The jitter is drawn from the execution, the step and the try, so that deciding needs no chance; it
+    The jitter is drawn from the execution, the slot and the attempt, so that deciding needs no chance; it
     is recorded with the command all the same.
     """
     try:
-        plain = min(retry.max_delay, retry.delay * retry.backoff ** (failures - 1))
+        plain = min(retry.max_delay, retry.delay * retry.backoff ** (unit.failures - 1))
     except OverflowError:
         plain = retry.max_delay
-    drawn = derive_id("jitter", execution_id, step, failures) % JITTER_STEPS / JITTER_STEPS
+    drawn = derive_id("jitter", execution_id, str(slot), unit.attempt) % JITTER_STEPS / JITTER_STEPS
     return round(plain * (1 + retry.jitter * (2 * drawn - 1)), 3)
 
 

@@ -4,8 +4,10 @@ started         ──▶ begin every root
 begin           ──▶ step.skipped (guard) | wait.opened | child.started | command.issued
 succeeded       ──▶ step.completed, with the targets chosen by `next`
 settled         ──▶ begin, or skip as not taken, each target whose join is satisfied
-attempt_failed  ──▶ command.issued (retry) | step.failed
-failed          ──▶ execution.failed
+map             ──▶ command.issued for as many items as have room | map.closed
+attempt_failed  ──▶ command.issued (retry) | what `on_error` says | step.failed
+failed          ──▶ execution.failed | execution.cancelling
+compensate      ──▶ compensation.started and command.issued | the terminal event
 nothing is due and no step is active ──▶ execution.completed
 """
 
@@ -20,18 +22,20 @@ from engine.domain.attempts import (
     after_failure,
     after_loss,
     begin_attempt,
-    cancel_child,
     deadline_passed,
 )
-from engine.domain.decision import Decision, Turn, decided, error, fail_step
-from engine.domain.effects import EXECUTION_TIMER, CloseCommand
+from engine.domain.compensation import end, on_compensate, on_undone
+from engine.domain.decision import Decision, Turn, decided, error
+from engine.domain.effects import EXECUTION_TIMER
 from engine.domain.events import iso
-from engine.domain.execution import Due
+from engine.domain.execution import Due, Slot
 from engine.domain.expression import ExpressionFailed
-from engine.domain.flow import on_settled, on_started, on_succeeded
+from engine.domain.failing import give_up
+from engine.domain.flow import begin, on_settled, on_started, on_succeeded
 from engine.domain.handles import written
+from engine.domain.maps import on_map
 from engine.domain.scope import scope_of
-from engine.domain.vocabulary import ACTIVE_STEPS, EventType
+from engine.domain.vocabulary import ACTIVE_STEPS, EventType, ExecutionStatus
 from engine.domain.waits import on_signal, on_wait_due, on_wait_timed_out
 
 MAX_OUTPUT_BYTES = MAX_INPUT_BYTES
@@ -50,24 +54,25 @@ def finish(turn: Turn) -> Decision:
         try:
             output = template.render(scope_of(turn.state, turn.supply, template))
         except ExpressionFailed as failed:
-            return _fail_execution(error("output_error", str(failed)))
+            return _fail(turn, error("output_error", str(failed)))
     encoded, places, _ = written(output)
     if len(encoded) > MAX_OUTPUT_BYTES:
-        return _fail_execution(error("output_error", f"the output exceeds {MAX_OUTPUT_BYTES} bytes"))
+        return _fail(turn, error("output_error", f"the output exceeds {MAX_OUTPUT_BYTES} bytes"))
     payload: dict[str, object] = {"output": output}
     if places:
         payload = {"output": orjson.loads(encoded), "handles": places}
     return Decision([decided(EventType.EXECUTION_COMPLETED, None, payload)])
 
 
+def _fail(turn: Turn, problem: dict[str, object]) -> Decision:
+    return end(turn, ExecutionStatus.FAILED, problem)
+
+
 def _on_failed(turn: Turn, name: str) -> Decision:
     problem = turn.supply.value(turn.state.step(name).error)
     details = problem if isinstance(problem, dict) else {}
-    return _fail_execution({**error("step_failed", f"step {name} failed"), **details, "step": name})
-
-
-def _fail_execution(problem: dict[str, object]) -> Decision:
-    return Decision([decided(EventType.EXECUTION_FAILED, None, {"error": problem})])
+    problem = {**error("step_failed", f"step {name} failed"), **details, "step": name}
+    return _fail(turn, problem)
 
 
 def _on_timer(turn: Turn, key: str) -> Decision:
@@ -75,25 +80,19 @@ def _on_timer(turn: Turn, key: str) -> Decision:
         deadline = turn.state.deadline
         when = "" if deadline is None else f" at {iso(deadline)}"
         problem = error("deadline_exceeded", f"the execution's deadline passed{when}")
-        return Decision([decided(EventType.EXECUTION_TIMED_OUT, None, {"error": problem})])
+        return end(turn, ExecutionStatus.TIMED_OUT, problem)
     name, _, what = key.rpartition(":")
     if what == "wait":
         return on_wait_due(turn, name)
     if what == "retry":
-        return begin_attempt(turn, turn.step(name))
-    return _on_step_deadline(turn, name)
+        return begin_attempt(turn, Slot.parse(name))
+    return _on_deadline(turn, Slot.parse(name))
 
 
-def _on_step_deadline(turn: Turn, name: str) -> Decision:
-    step = turn.state.step(name)
-    if step.status not in ACTIVE_STEPS:
+def _on_deadline(turn: Turn, slot: Slot) -> Decision:
+    if not slot.undoing and turn.state.status_of(slot.step) not in ACTIVE_STEPS:
         return Decision()
-    decision = fail_step(name, deadline_passed(turn.supply.now))
-    if step.command_id is not None:
-        decision.effects.append(CloseCommand(step.command_id))
-    if step.child_id in turn.state.children:
-        decision.effects.append(cancel_child(step.child_id))
-    return decision
+    return give_up(turn, slot, deadline_passed(turn.supply.now))
 
 
 CASES: dict[str, Callable[[Turn, str], Decision]] = {
@@ -106,4 +105,8 @@ CASES: dict[str, Callable[[Turn, str], Decision]] = {
     "signal": on_signal,
     "timer": _on_timer,
     "wait_timed_out": on_wait_timed_out,
+    "begin": begin,
+    "map": on_map,
+    "compensate": on_compensate,
+    "undone": on_undone,
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Self
 
 from engine.domain.definition import Definition, Step
-from engine.domain.effects import Effect
+from engine.domain.effects import Effect, SetTimer
 from engine.domain.events import NewEvent
-from engine.domain.execution import Execution
+from engine.domain.execution import Execution, Slot
 from engine.domain.expression import ExpressionFailed
 from engine.domain.scope import Supply
 from engine.domain.vocabulary import EVENT_STATUS, EventType
@@ -25,6 +26,20 @@ class Turn:
     def step(self, name: str) -> Step:
         """The definition of a step."""
         return self.definition.steps[name]
+
+    def call(self, slot: Slot) -> Step:
+        """What the attempts of a slot do: the step's own call, or the one that undoes it."""
+        step = self.definition.steps[slot.step]
+        if not slot.undoing:
+            return step
+        if step.compensate is None:
+            raise LookupError(f"nothing undoes the step {slot.step}")
+        return step.compensate
+
+    def timer(self, slot: Slot, what: str, seconds: float) -> SetTimer:
+        """A timer of a slot, so many seconds from now."""
+        due_at = self.supply.now + timedelta(seconds=seconds)
+        return SetTimer(self.state.execution_id, f"{slot}:{what}", due_at)
 
 
 @dataclass(slots=True)
@@ -46,6 +61,7 @@ def decided(
     payload: object = None,
     *,
     attempt: int | None = None,
+    item: int | None = None,
     command_id: int | None = None,
 ) -> NewEvent:
     """An event that deciding records: its id will derive from its version."""
@@ -55,6 +71,7 @@ def decided(
         step=step,
         payload=payload,
         attempt=attempt,
+        item=item,
         command_id=command_id,
     )
 
@@ -62,11 +79,6 @@ def decided(
 def error(code: str, message: str, **more: object) -> dict[str, object]:
     """The one shape of an error: `code` for programs, `message` for people."""
     return {"code": code, "message": message, **more}
-
-
-def fail_step(name: str, problem: dict[str, object]) -> Decision:
-    """Record that a step has failed for good; what follows is decided from that event."""
-    return Decision([decided(EventType.STEP_FAILED, name, {"error": problem})])
 
 
 def expression_error(failed: ExpressionFailed, **more: object) -> dict[str, object]:

@@ -76,12 +76,48 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Map:
+    """A step that is done once for each item of a list, at most `max_in_flight` of them at a time.
+
+    Expressions see an item as `variable`; `key` names it uniquely.
+    """
+
+    items: Template
+    variable: str = "item"
+    key: Expression | None = None
+    max_in_flight: int = 100
+    on_item_error: Literal["fail", "continue"] = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """A step that is done until `until` holds, at most `max` times, with a rest of `delay` seconds."""
+
+    max: int
+    until: Expression | None = None
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorRoute:
+    """One entry of `on_error`: the first whose guard holds answers a failure.
+
+    `then` is `skip`, `continue`, `fail` or the name of a step.
+    """
+
+    then: str
+    when: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One node of a playbook with its edges resolved.
 
-    `incoming` are the sources of all edges into this step. `outgoing` are the targets of all edges out
-    of it; `flows` is the part that goes live when it completes without explicit routing. With `routes`
-    the first match decides instead and every other outgoing edge goes dead.
+    `incoming` are the sources of the edges into this step that a join waits for: those from its own cycle
+    are not among them. `outgoing` are the targets of all edges out of it; `flows` is the part that goes
+    live when it completes without explicit routing. With `routes` the first match decides instead and
+    every other outgoing edge goes dead. `cycle` names the steps of the cycle it is on, in source order.
+    `compensate` is the call that undoes it, as a step of the same name.
     """
 
     name: str
@@ -97,6 +133,11 @@ class Step:
     timeout: float = DEFAULT_TIMEOUT
     deadline: float | None = None
     wait: Wait | None = None
+    map: Map | None = None
+    repeat: Repeat | None = None
+    on_error: tuple[ErrorRoute, ...] = ()
+    compensate: Step | None = None
+    cycle: tuple[str, ...] = ()
     pool: str | None = None
     priority: int | None = None
 

@@ -15,7 +15,8 @@ STEP_TIMERS = ("wait", "deadline", "retry")
 class IssueCommand:
     """One step attempt for a worker; `input` is JSON, `timeout` seconds from its claim.
 
-    `handles` is a JSON list of the places in the input where a reference stands for its payload.
+    `handles` is a JSON list of the places in the input where a reference stands for its payload. A command
+    that is `held` is not handed out before it is released.
     """
 
     execution_id: int
@@ -31,6 +32,7 @@ class IssueCommand:
     handles: bytes | None = None
     traceparent: str | None = None
     item: int | None = None
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +69,37 @@ class Deliver:
     payload: dict[str, object]
 
 
-Effect = IssueCommand | CloseCommand | SetTimer | DropTimer | Deliver
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIncident:
+    """Something that an operator must see; one that is open already is seen again."""
+
+    kind: str
+    execution_id: int
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldCommands:
+    """Nobody may claim the execution's waiting commands until they are released."""
+
+    execution_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCommands:
+    """The execution's held commands wait for workers again."""
+
+    execution_id: int
+
+
+Effect = (
+    IssueCommand
+    | CloseCommand
+    | SetTimer
+    | DropTimer
+    | Deliver
+    | OpenIncident
+    | HoldCommands
+    | ReleaseCommands
+)

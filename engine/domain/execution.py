@@ -55,7 +55,8 @@ class Unit:
     """What is tried until it succeeds or is given up, in attempts by workers or children.
 
     `attempt` counts those begun, `failures` the tries used up, `lost` the workers lost in a row,
-    `iteration` the rounds of a `repeat`. `error` is that of the last failure.
+    `iteration` the rounds of a `repeat`. `claimed` says that a worker has had the open command for a while,
+    `error` is that of the last failure.
     """
 
     attempt: int = 0
@@ -64,6 +65,7 @@ class Unit:
     iteration: int = 0
     command_id: int | None = None
     child_id: int | None = None
+    claimed: bool = False
     error: Pointer | None = None
 
 
@@ -218,6 +220,27 @@ class Execution:
             found = step.map.open[slot.item] = Unit()
             step.map.next = max(step.map.next, slot.item + 1)
         return found
+
+    def tried(self, slot: Slot) -> Unit:
+        """The attempts of a slot so far, without touching the state."""
+        step = self.steps.get(slot.step)
+        found: Unit | None = step
+        if step is not None and slot.undoing:
+            found = step.undo
+        elif step is not None and slot.item is not None:
+            found = None if step.map is None else step.map.open.get(slot.item)
+        return Unit() if found is None else found
+
+    def open_slots(self, name: str) -> list[Slot]:
+        """The step and those of its items that are being tried."""
+        step = self.steps.get(name)
+        items = () if step is None or step.map is None else step.map.open
+        return [Slot(name), *(Slot(name, item) for item in items)]
+
+    def revisit(self, name: str) -> None:
+        """Forget the last visit of a step on a cycle; only what is counted goes on."""
+        last = self.steps[name]
+        self.steps[name] = StepState(visits=last.visits + 1, attempt=last.attempt)
 
     def status_of(self, name: str) -> StepStatus:
         """The status of a step, without touching the state."""

@@ -1,24 +1,28 @@
-"""Edges between steps: which go live, when a join is satisfied, which step begins or is skipped."""
+"""Edges between steps: when a join is satisfied, which step begins or is skipped, how a cycle goes on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from engine.domain.attempts import begin_attempt
-from engine.domain.decision import Decision, Turn, decided, error, expression_error, fail_step
+from engine.domain.decision import Decision, Turn, decided, error, expression_error
 from engine.domain.definition import Step
 from engine.domain.effects import EXECUTION_TIMER, SetTimer
-from engine.domain.expression import Expression, ExpressionFailed
-from engine.domain.scope import scope_of
+from engine.domain.events import NewEvent
+from engine.domain.execution import Slot
+from engine.domain.expression import ExpressionFailed
+from engine.domain.failing import give_up
+from engine.domain.maps import open_map
+from engine.domain.repeats import after_round
+from engine.domain.routing import fail_step, holds, pass_on
 from engine.domain.vocabulary import SETTLED_STEPS, EventType, StepStatus
 from engine.domain.waits import open_wait
 
+MOST_VISITS = 1_000
+
 TIMED_DEADLINE = timedelta(days=1)
 """An execution's deadline within this time is a timer; the sweep over live heads watches later ones."""
-
-
-class NoRoute(Exception):  # noqa: N818  # named as the fact it reports
-    """No entry of `next` matched and there is no default."""
 
 
 def on_started(turn: Turn, _: str) -> Decision:
@@ -33,75 +37,83 @@ def on_started(turn: Turn, _: str) -> Decision:
 
 
 def on_settled(turn: Turn, name: str) -> Decision:
-    """Look at every step that an edge leads to from the one which has just settled."""
-    decision = Decision()
-    for target in turn.step(name).outgoing:
-        decision += _consider(turn, turn.step(target))
-    return decision
+    """Look at every step that an edge leads to from the one which has just settled.
+
+    A cycle goes on at one step, or is left: only then do the edges out of it count.
+    """
+    step = turn.step(name)
+    if not step.cycle:
+        return _consider_all(turn, step.outgoing)
+    again = [target for target in _live_targets(turn, step) if target in step.cycle]
+    if again:
+        return begin(turn, again[0])
+    unvisited = [each for each in step.cycle if turn.state.status_of(each) is StepStatus.PENDING]
+    if unvisited:
+        return Decision([_not_taken(each) for each in unvisited])
+    leaving = dict.fromkeys(target for each in step.cycle for target in turn.step(each).outgoing)
+    return _consider_all(turn, [target for target in leaving if target not in step.cycle])
 
 
 def on_succeeded(turn: Turn, name: str) -> Decision:
-    """Complete a step whose attempt, wait or child succeeded, and choose where it leads."""
-    return _pass_on(turn, turn.step(name), EventType.STEP_COMPLETED, {})
+    """Complete a step whose attempt, map, wait or child succeeded, or begin its next round."""
+    step = turn.step(name)
+    if step.repeat is not None:
+        return after_round(turn, step, step.repeat)
+    return pass_on(turn, step, EventType.STEP_COMPLETED, {})
 
 
 def begin(turn: Turn, name: str) -> Decision:
     """Start a step whose join is satisfied, or skip it when its guard says so."""
     step = turn.step(name)
+    if _visits(turn, name) >= MOST_VISITS:
+        return fail_step(name, error("loop_limit", f"the step has begun {MOST_VISITS} times"))
     if step.when is not None:
         try:
-            wanted = _holds(turn, step.when)
+            wanted = holds(turn, step.when)
         except ExpressionFailed as failed:
-            return fail_step(name, expression_error(failed))
+            return give_up(turn, Slot(name), expression_error(failed))
         if not wanted:
-            return _pass_on(turn, step, EventType.STEP_SKIPPED, {"reason": "guard"})
+            return pass_on(turn, step, EventType.STEP_SKIPPED, {"reason": "guard"})
     if step.wait is not None:
         return open_wait(turn, step, step.wait)
-    return begin_attempt(turn, step)
+    if step.map is not None:
+        return open_map(turn, step, step.map)
+    return begin_attempt(turn, Slot(name))
+
+
+def _visits(turn: Turn, name: str) -> int:
+    found = turn.state.steps.get(name)
+    return 0 if found is None else found.visits + (found.status in SETTLED_STEPS)
+
+
+def _consider_all(turn: Turn, targets: Iterable[str]) -> Decision:
+    decision = Decision()
+    for target in targets:
+        decision += _consider(turn, turn.step(target))
+    return decision
 
 
 def _consider(turn: Turn, step: Step) -> Decision:
     if turn.state.status_of(step.name) is not StepStatus.PENDING:
         return Decision()
-    settled = [source for source in step.incoming if turn.state.status_of(source) in SETTLED_STEPS]
-    live = any(_is_live(turn, source, step.name) for source in settled)
+    settled = [source for source in step.incoming if _is_settled(turn, source)]
+    live = any(step.name in _live_targets(turn, turn.step(source)) for source in settled)
     complete = len(settled) == len(step.incoming)
     if live and (complete or step.join == "any"):
         return begin(turn, step.name)
-    if complete:
-        return Decision([decided(EventType.STEP_SKIPPED, step.name, {"reason": "not_taken", "next": []})])
-    return Decision()
+    return Decision([_not_taken(step.name)]) if complete else Decision()
 
 
-def _is_live(turn: Turn, source: str, target: str) -> bool:
-    chosen = turn.state.steps[source].next
-    return target in (turn.step(source).flows if chosen is None else chosen)
+def _is_settled(turn: Turn, source: str) -> bool:
+    """Whether the edges out of a step are live or dead by now; those out of a cycle once it is left."""
+    together = turn.step(source).cycle or (source,)
+    return all(turn.state.status_of(each) in SETTLED_STEPS for each in together)
 
 
-def _pass_on(turn: Turn, step: Step, kind: EventType, payload: dict[str, object]) -> Decision:
-    try:
-        targets = _route(turn, step, completing=kind is EventType.STEP_COMPLETED)
-    except ExpressionFailed as failed:
-        return fail_step(step.name, expression_error(failed))
-    except NoRoute:
-        detail = f"no entry of {step.name}.next matched and it has no default"
-        return fail_step(step.name, error("no_route", detail))
-    if targets is not None:
-        payload = {**payload, "next": targets}
-    return Decision([decided(kind, step.name, payload or None)])
+def _live_targets(turn: Turn, source: Step) -> tuple[str, ...]:
+    chosen = turn.state.steps[source.name].next
+    return source.flows if chosen is None else chosen
 
 
-def _route(turn: Turn, step: Step, *, completing: bool) -> list[str] | None:
-    if step.routes is None:
-        return None
-    for route in step.routes:
-        if route.when is None or _holds(turn, route.when, step.name if completing else None):
-            return [] if route.target is None else [route.target]
-    raise NoRoute
-
-
-def _holds(turn: Turn, guard: Expression, completing: str | None = None) -> bool:
-    answer = guard.run(scope_of(turn.state, turn.supply, guard, completing=completing))
-    if not isinstance(answer, bool):
-        raise ExpressionFailed("type_mismatch", f"{guard.source}: true or false is needed")
-    return answer
+def _not_taken(name: str) -> NewEvent:
+    return decided(EventType.STEP_SKIPPED, name, {"reason": "not_taken", "next": []})

@@ -47,6 +47,12 @@ class Supply:
         self.taken += 1
         return self.ids[self.taken - 1]
 
+    def reserve(self, count: int) -> None:
+        """Make sure of so many ids before a long decision; raises `Lacking` for those that are missing."""
+        missing = count - len(self.ids)
+        if missing > 0:
+            raise Lacking(ids=missing)
+
     def use_up(self) -> None:
         """Forget the ids that a finished decision has taken; an unfinished one takes them again."""
         while self.taken:
@@ -82,10 +88,12 @@ def scope_of(
     state: Execution,
     supply: Supply,
     what: Expression | Template,
+    names: Mapping[str, object] | None = None,
     completing: str | None = None,
-    **names: object,
 ) -> dict[str, object]:
-    """The names `what` may use; raises `Lacking` with all that it can read and that is not loaded.
+    """The names `what` may use, `names` among them.
+
+    Raises `Lacking` with all that it can read and that is not loaded.
 
     `completing` names a step that is about to complete, whose output its own routing may read.
     """
@@ -96,7 +104,7 @@ def scope_of(
     if missing:
         supply.taken = 0
         raise Lacking(missing)
-    scope = {"steps": _Steps(state, supply, completing), "execution": _about(state), **names}
+    scope = {"steps": _Steps(state, supply, completing), "execution": _about(state), **(names or {})}
     if what.inputs:
         scope["inputs"] = supply.value(state.inputs, "inputs")
     return scope

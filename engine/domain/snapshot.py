@@ -127,6 +127,7 @@ def _unit(unit: Unit) -> dict[str, Any]:
         "iteration": unit.iteration,
         "command_id": None if unit.command_id is None else str(unit.command_id),
         "child_id": None if unit.child_id is None else str(unit.child_id),
+        "claimed": unit.claimed,
         "error": _pair(unit.error),
     }
 
@@ -139,6 +140,7 @@ def _load_unit(stored: dict[str, Any]) -> dict[str, Any]:
         "iteration": stored.get("iteration", 0),
         "command_id": None if "command_id" not in stored else int(stored["command_id"]),
         "child_id": None if "child_id" not in stored else int(stored["child_id"]),
+        "claimed": stored.get("claimed", False),
         "error": _load_pointer(stored.get("error")),
     }
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from engine.domain.attempts import begin_deadline
-from engine.domain.decision import Decision, Turn, decided, error, expression_error, fail_step
+from engine.domain.decision import Decision, Turn, decided, error, expression_error
 from engine.domain.definition import Step, Wait
 from engine.domain.effects import DropTimer, SetTimer
 from engine.domain.events import iso, parse_iso
+from engine.domain.execution import Slot
 from engine.domain.expression import ExpressionFailed
+from engine.domain.failing import give_up
 from engine.domain.scope import scope_of
 from engine.domain.vocabulary import EventType
 
@@ -19,7 +21,7 @@ def open_wait(turn: Turn, step: Step, wait: Wait) -> Decision:
     try:
         until = _until(turn, wait)
     except ExpressionFailed as failed:
-        return fail_step(step.name, expression_error(failed))
+        return give_up(turn, Slot(step.name), expression_error(failed))
     payload: dict[str, object] = {}
     decision = Decision()
     if wait.event is not None:
@@ -28,7 +30,7 @@ def open_wait(turn: Turn, step: Step, wait: Wait) -> Decision:
         payload["until"] = iso(until)
         decision.effects.append(SetTimer(turn.state.execution_id, f"{step.name}:wait", until))
     decision.events.append(decided(EventType.WAIT_OPENED, step.name, payload))
-    begin_deadline(turn, step, payload, decision)
+    begin_deadline(turn, Slot(step.name), payload, decision)
     return decision
 
 
@@ -73,7 +75,7 @@ def on_wait_timed_out(turn: Turn, name: str) -> Decision:
     where = "fail" if wait is None else wait.on_timeout
     if where == "fail":
         event = "" if wait is None else f" for {wait.event}"
-        return fail_step(name, error("wait_timeout", f"waited{event} in vain"))
+        return give_up(turn, Slot(name), error("wait_timeout", f"waited{event} in vain"))
     payload: dict[str, object] = {"reason": "timed_out"}
     if where != "skip":
         payload["next"] = [where]

@@ -9,8 +9,8 @@ from pydantic import JsonValue
 from rich.console import Console
 from rich.text import Text
 
+from engine.domain.carried import carried_value
 from engine.domain.events import parse_iso
-from engine.domain.evolve import carried_value
 from engine.domain.vocabulary import EventType
 from playlog.answers import Event
 

@@ -15,7 +15,7 @@ from engine.domain.advance import Progress, advance, record, replay
 from engine.domain.definition import Definition
 from engine.domain.effects import CloseCommand, DropTimer, Effect, IssueCommand, SetTimer
 from engine.domain.events import NewEvent, RecordedEvent
-from engine.domain.execution import Execution, initial
+from engine.domain.execution import Execution, Slot, initial
 from engine.domain.handles import PayloadKey, held_value
 from engine.domain.scope import Lacking, Supply
 from engine.domain.snapshot import dump, encode, load
@@ -108,10 +108,11 @@ class Play:
 
     def end_child(self, step: str, status: str = "completed") -> list[str]:
         """The child of a step has told that it ended."""
-        child_id = self.state.steps[step].child_id
-        said: dict[str, object] = {"execution_id": str(child_id), "step": step, "status": status}
+        slot = Slot.parse(step)
+        child_id = self.state.tried(slot).child_id
+        said: dict[str, object] = {"execution_id": str(child_id), "step": slot.step, "status": status}
         said |= {"output": 1} if status == "completed" else {"error": {"code": f"child_{status}"}}
-        return self.send(EventType.CHILD_COMPLETED, said, step=step)
+        return self.send(EventType.CHILD_COMPLETED, said, step=slot.step, item=slot.item)
 
     def signal(self, name: str, data: object = None) -> list[str]:
         return self.send(EventType.SIGNAL_RECEIVED, {"name": name, "data": data})
@@ -135,7 +136,7 @@ class Play:
         return self.send(kind, payload, command_id=command.command_id, lease_token=1)
 
     def open_command(self, step: str) -> IssueCommand:
-        command_id = self.state.steps[step].command_id
+        command_id = self.state.tried(Slot.parse(step)).command_id
         return next(command for command in self.commands if command.command_id == command_id)
 
     def fact(self, command_id: int) -> CommandFact | None:
@@ -146,7 +147,7 @@ class Play:
                     execution_id=EXECUTION_ID,
                     step=command.step,
                     attempt=command.attempt,
-                    item=None,
+                    item=command.item,
                     lease_token=1,
                     leased_until=over,
                     deadline=self.now + timedelta(hours=1),
@@ -160,7 +161,9 @@ class Play:
     @property
     def open_steps(self) -> list[str]:
         closed = {effect.command_id for effect in self.effects if isinstance(effect, CloseCommand)}
-        return [command.step for command in self.commands if command.command_id not in closed]
+        open_ids = {command.command_id for command in self.commands} - closed
+        assert open_ids == self.state.commands.keys()
+        return [str(slot) for slot in self.state.commands.values()]
 
     @property
     def open_timers(self) -> set[str]:

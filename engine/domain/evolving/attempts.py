@@ -31,7 +31,10 @@ def command_issued(state: Execution, event: RecordedEvent, payload: Payload) -> 
 
 def command_claimed(state: Execution, event: RecordedEvent, _: Payload) -> None:
     slot = state.commands.get(event.command_id or 0)
-    if slot is not None and is_whole(slot):
+    if slot is None:
+        return
+    state.unit(slot).claimed = True
+    if is_whole(slot):
         state.move(slot.step, StepStatus.RUNNING)
 
 
@@ -39,6 +42,7 @@ def _close_command(state: Execution, event: RecordedEvent) -> tuple[Slot, Unit]:
     slot = state.commands.pop(event.command_id or 0, None) or Slot(named(event), event.item)
     unit = state.unit(slot)
     unit.command_id = None
+    unit.claimed = False
     return slot, unit
 
 

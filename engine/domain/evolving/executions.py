@@ -31,6 +31,7 @@ def cancelling(state: Execution, event: RecordedEvent, payload: Payload) -> None
     state.ending = Ending(ExecutionStatus(payload["outcome"]), error, payload.get("reason"))
     state.phase = ExecutionStatus.COMPENSATING
     state.paused = False
+    state.deadline = None
     cancel_open(state, event)
     state.agenda.append(Due("compensate"))
 

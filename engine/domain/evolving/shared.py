@@ -9,8 +9,8 @@ import orjson
 from engine.domain.carried import carried_value
 from engine.domain.effects import STEP_TIMERS
 from engine.domain.events import RecordedEvent, parse_iso
-from engine.domain.execution import Due, Execution, Pointer, Slot, Unit
-from engine.domain.vocabulary import ACTIVE_STEPS, StepStatus
+from engine.domain.execution import Due, Execution, Pointer, Slot, StepState, Unit
+from engine.domain.vocabulary import ACTIVE_STEPS, SETTLED_STEPS, StepStatus
 
 Payload = dict[str, Any]
 
@@ -38,16 +38,31 @@ def is_whole(slot: Slot) -> bool:
     return slot.item is None and not slot.undoing
 
 
+def begin_visit(state: Execution, name: str) -> StepState:
+    """The step that begins; one that has settled before is on a cycle and begins anew."""
+    if state.status_of(name) in SETTLED_STEPS:
+        state.revisit(name)
+    return state.step(name)
+
+
 def begin_attempt(state: Execution, event: RecordedEvent, slot: Slot, payload: Payload) -> None:
-    """Count an attempt that begins; a new round of a `repeat` has all its tries before it."""
+    """Count an attempt that begins."""
+    if is_whole(slot):
+        begin_visit(state, slot.step)
     unit = state.unit(slot)
     unit.attempt = event.attempt or 1
-    iteration = payload.get("iteration", 0)
-    if iteration > unit.iteration:
-        unit.iteration, unit.failures, unit.lost = iteration, 0, 0
+    begin_round(state, slot, payload)
     step = state.step(slot.step)
     step.started_at = step.started_at or event.recorded_at
     begin_deadline(state, slot, payload)
+
+
+def begin_round(state: Execution, slot: Slot, payload: Payload) -> None:
+    """A new round of a `repeat` has all its tries before it."""
+    unit = state.unit(slot)
+    iteration = payload.get("iteration", 0)
+    if iteration > unit.iteration:
+        unit.iteration, unit.failures, unit.lost = iteration, 0, 0
 
 
 def begin_deadline(state: Execution, slot: Slot, payload: Payload) -> None:
@@ -86,6 +101,7 @@ def close_unit(state: Execution, slot: Slot, unit: Unit) -> None:
     if unit.command_id is not None:
         state.commands.pop(unit.command_id, None)
         unit.command_id = None
+        unit.claimed = False
     if unit.child_id is not None:
         state.children.pop(unit.child_id, None)
 
@@ -97,6 +113,7 @@ def cancel_open(state: Execution, event: RecordedEvent) -> None:
             state.move(name, StepStatus.CANCELLED)
             step.ended_at = event.recorded_at
             step.command_id = None
+            step.claimed = False
             step.waiting = None
             if step.map is not None:
                 step.map.open.clear()

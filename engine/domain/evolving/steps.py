@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.domain.events import RecordedEvent
-from engine.domain.evolving.shared import Payload, begin_deadline, close_unit, named, pointer
+from engine.domain.evolving.shared import Payload, begin_deadline, begin_visit, close_unit, named, pointer
 from engine.domain.evolving.waits import close_wait
 from engine.domain.execution import Due, Execution, MapState, Pointer, Slot, StepState, Unit
 from engine.domain.vocabulary import StepStatus
@@ -11,6 +11,7 @@ from engine.domain.vocabulary import StepStatus
 
 def _settle(state: Execution, event: RecordedEvent, status: StepStatus, payload: Payload) -> StepState:
     name = named(event)
+    begin_visit(state, name)
     step = state.move(name, status)
     step.settled = event.version
     step.ended_at = event.recorded_at
@@ -63,6 +64,7 @@ def step_skipped(state: Execution, event: RecordedEvent, payload: Payload) -> No
 
 def map_opened(state: Execution, event: RecordedEvent, payload: Payload) -> None:
     name = named(event)
+    begin_visit(state, name)
     step = state.move(name, StepStatus.RUNNING)
     step.started_at = step.started_at or event.recorded_at
     step.map = MapState(items=pointer(event), total=payload["count"])

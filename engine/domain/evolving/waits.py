@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from engine.domain.events import RecordedEvent, parse_iso
-from engine.domain.evolving.shared import Payload, begin_deadline, is_whole, named, pointer
+from engine.domain.evolving.shared import (
+    Payload,
+    begin_deadline,
+    begin_round,
+    begin_visit,
+    is_whole,
+    named,
+    pointer,
+)
 from engine.domain.execution import Due, Execution, Slot, Waiting
 from engine.domain.vocabulary import StepStatus
 
 
 def wait_opened(state: Execution, event: RecordedEvent, payload: Payload) -> None:
     name = named(event)
+    begin_visit(state, name)
     step = state.move(name, StepStatus.WAITING)
     step.started_at = step.started_at or event.recorded_at
     until = parse_iso(payload["until"]) if "until" in payload else None
@@ -64,7 +73,9 @@ def timer_fired(state: Execution, _: RecordedEvent, payload: Payload) -> None:
     state.agenda.append(Due("timer", payload["timer"]))
 
 
-def timer_set(state: Execution, event: RecordedEvent, payload: Payload) -> None:
-    if is_whole(Slot.parse(payload["timer"].rpartition(":")[0])):
-        state.move(named(event), StepStatus.RETRYING)
+def timer_set(state: Execution, _: RecordedEvent, payload: Payload) -> None:
+    slot = Slot.parse(payload["timer"].rpartition(":")[0])
+    begin_round(state, slot, payload)
+    if is_whole(slot):
+        state.move(slot.step, StepStatus.RETRYING)
     state.timers[payload["timer"]] = parse_iso(payload["due_at"])

@@ -68,7 +68,7 @@ def actions(play: Play) -> list[Action]:
             partial(Play.lose, step=name),
         ]
     possible += [partial(Play.fire, key=key) for key in play.state.timers]
-    for name in play.state.children.values():
+    for name in map(str, play.state.children.values()):
         possible += [partial(Play.end_child, step=name), partial(Play.end_child, step=name, status="failed")]
     return possible
 

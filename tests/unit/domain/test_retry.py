@@ -7,6 +7,7 @@ import pytest
 from engine.domain.attempts import retry_delay
 from engine.domain.definition import Retry
 from engine.domain.effects import Deliver
+from engine.domain.execution import Slot, Unit
 from engine.domain.vocabulary import ExecutionStatus, StepStatus
 from tests.support.play import BEGINNING, given
 
@@ -55,7 +56,10 @@ def test_without_on_permanent_errors_are_not_retried(code: str) -> None:
 
 def test_jitter_stays_inside_its_share_and_differs_between_executions() -> None:
     retry = Retry(max_attempts=9, delay=10, jitter=0.2)
-    delays = {retry_delay(retry, 1, execution_id, "a") for execution_id in range(200)}
+    delays = {
+        retry_delay(retry, Unit(attempt=1, failures=1), execution_id, Slot("a"))
+        for execution_id in range(200)
+    }
     assert len(delays) > 150
     assert all(8 <= delay <= 12 for delay in delays)
 
@@ -94,7 +98,7 @@ def test_the_execution_deadline_times_the_execution_out() -> None:
 
 def test_a_delay_that_no_number_can_hold_is_the_longest_allowed() -> None:
     retry = Retry(max_attempts=1000, delay=1, backoff=100, max_delay=60)
-    assert retry_delay(retry, 900, 1, "a") == 60
+    assert retry_delay(retry, Unit(attempt=900, failures=900), 1, Slot("a")) == 60
 
 
 CHILD = """
