@@ -25,6 +25,7 @@ MOST_READ_BYTES = 256 * 1024
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
 _URI = re.compile(r"payload:([1-9][0-9]{0,18})/([0-9a-f]{64})")
+_MAP_URI = re.compile(r"map:([1-9][0-9]{0,18})/([a-z][a-z0-9_]*)/([0-9]+)-([0-9]+)/(outputs|errors)")
 
 Reference = Mapping[str, Any]
 Place = Sequence[str | int]
@@ -47,6 +48,30 @@ def parse_uri(uri: object) -> PayloadKey | None:
     """The key of an address of ours; None for any other and for a malformed one."""
     found = _URI.fullmatch(uri) if isinstance(uri, str) else None
     return None if found is None else PayloadKey(int(found[1]), bytes.fromhex(found[2]))
+
+
+class MapKey(NamedTuple):
+    """What addresses the output of a map: its step, and the versions at which it was opened and closed.
+
+    `what` is `outputs`, in item order with null for those given up, or `errors` of these.
+    """
+
+    execution_id: int
+    step: str
+    opened: int
+    closed: int
+    what: str = "outputs"
+
+    @property
+    def uri(self) -> str:
+        """The address as references hold it."""
+        return f"map:{self.execution_id}/{self.step}/{self.opened}-{self.closed}/{self.what}"
+
+
+def parse_map_uri(uri: object) -> MapKey | None:
+    """The key of the address of a map's output; None for any other."""
+    found = _MAP_URI.fullmatch(uri) if isinstance(uri, str) else None
+    return None if found is None else MapKey(int(found[1]), found[2], int(found[3]), int(found[4]), found[5])
 
 
 def own_reference(payload: object) -> dict[str, Any] | None:

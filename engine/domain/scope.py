@@ -11,7 +11,7 @@ from engine.domain.definition import Template
 from engine.domain.events import iso
 from engine.domain.execution import Execution, Pointer
 from engine.domain.expression import Expression, ExpressionFailed
-from engine.domain.handles import Referring
+from engine.domain.handles import Handle, MapKey, Referring
 from engine.domain.vocabulary import StepStatus
 
 
@@ -97,7 +97,8 @@ def scope_of(
 
     `completing` names a step that is about to complete, whose output its own routing may read.
     """
-    pointers = [state.steps[name].output for name in what.reads if name in state.steps]
+    read = [state.steps[name] for name in what.reads if name in state.steps]
+    pointers = [step.output for step in read if step.map is None]
     if what.inputs:
         pointers.append(state.inputs)
     missing = [p.version for p in pointers if p is not None and p.version not in supply.values]
@@ -135,7 +136,7 @@ class _Steps(Mapping[str, object]):
 class _StepView(Mapping[str, object]):
     """`status` always exists; `output` only of a completed step."""
 
-    KEYS = ("status", "output", "error")
+    KEYS = ("status", "output", "error", "errors")
 
     def __init__(self, name: str, status: StepStatus, state: Execution, supply: Supply) -> None:
         self._name = name
@@ -152,7 +153,9 @@ class _StepView(Mapping[str, object]):
                 raise ExpressionFailed(
                     "not_available", f"steps.{self._name}.output: the step is {status}, not completed"
                 )
-            return self._supply.value(self._state.steps[self._name].output, f"steps.{self._name}.output")
+            return _output(self._name, self._state, self._supply)
+        if key == "errors":
+            return _of_items(self._name, self._state, self._supply, "errors")
         if key == "error":
             failed = status is StepStatus.FAILED
             return self._supply.value(self._state.steps[self._name].error) if failed else None
@@ -163,3 +166,22 @@ class _StepView(Mapping[str, object]):
 
     def __len__(self) -> int:
         return len(self.KEYS)
+
+
+def _output(name: str, state: Execution, supply: Supply) -> object:
+    step = state.steps[name]
+    if step.map is not None:
+        return _of_items(name, state, supply, "outputs")
+    return supply.value(step.output, f"steps.{name}.output")
+
+
+def _of_items(name: str, state: Execution, supply: Supply, what: str) -> object:
+    """A handle on what the items of a map gave, or on their errors; a step without a map has none."""
+    step = state.steps.get(name)
+    if step is None or step.map is None or step.output is None:
+        return []
+    key = MapKey(state.execution_id, name, step.map.items.version, step.output.version, what)
+    size = step.output.bytes + 5 * step.map.total if what == "outputs" else 0
+    count = step.map.total if what == "outputs" else step.map.failures
+    reference = {"kind": "map", "uri": key.uri, "bytes": size, "count": count}
+    return Handle(reference, f"steps.{name}.{what[:-1] if what == 'outputs' else what}", supply.payload)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 from engine.language.check_edges import check_edges
@@ -11,14 +11,14 @@ from engine.language.check_expressions import ExpressionCheck
 from engine.language.check_specs import check_spec
 from engine.language.durations import seconds
 from engine.language.faults import Path
-from engine.language.model import INPUT, Playbook, Retry, Step, Wait
+from engine.language.model import INPUT, Compensate, Map, OnError, Playbook, Retry, Step, Wait
 from engine.language.report import Report
-from engine.language.scopes import scopes_of
+from engine.language.scopes import RESERVED_NAMES, scopes_of
 
 RESERVED_SEGMENTS = frozenset({"versions", "graph"})
 RESERVED_STEPS = frozenset({"end", "skip", "fail", "continue", "default", "in", "true", "false", "null"})
-_EDGE_KEYS = ("name", "needs", "next", "wait")
-_ONLY_WITH_TOOL = ("with", "retry", "timeout", "pool", "priority")
+_EDGE_KEYS = ("name", "needs", "next", "wait", "on_error")
+_ONLY_WITH_TOOL = ("with", "retry", "timeout", "pool", "priority", "map", "repeat", "compensate")
 
 
 def check(playbook: Playbook, report: Report, tools: AbstractSet[str]) -> None:
@@ -69,18 +69,53 @@ def _all_names(steps: Iterable[Step], report: Report) -> frozenset[str]:
 
 
 def _check_step(report: Report, path: Path, step: Step, tools: AbstractSet[str]) -> None:
-    if step.tool is not None and step.tool not in tools:
-        hint = report.nearest(step.tool, tools) or f"known here: {', '.join(sorted(tools))}"
-        report.add((*path, "tool"), f'unknown tool "{step.tool}"', hint)
+    _check_tool(report, path, step.tool, tools)
     if step.tool is None and step.wait is None and report.whole(path):
         report.add(path, f'the step "{step.name}" does nothing', "give it a `tool` or a `wait`")
     _check_longer_than_nothing(report, (*path, "timeout"), step.timeout)
     _check_longer_than_nothing(report, (*path, "deadline"), step.deadline)
     if step.retry is not None:
         _check_retry(report, (*path, "retry"), step.retry)
+    if step.map is not None:
+        _check_map(report, path, step, step.map)
+    if step.compensate is not None:
+        _check_compensate(report, (*path, "compensate"), step.compensate, tools)
+    _check_answers(report, (*path, "on_error"), step.on_error or ())
     if step.wait is not None:
         _check_only_wait(report, path, step)
         _check_wait(report, (*path, "wait"), step.wait)
+
+
+def _check_tool(report: Report, path: Path, tool: str | None, tools: AbstractSet[str]) -> None:
+    if tool is not None and tool not in tools:
+        hint = report.nearest(tool, tools) or f"known here: {', '.join(sorted(tools))}"
+        report.add((*path, "tool"), f'unknown tool "{tool}"', hint)
+
+
+def _check_map(report: Report, path: Path, step: Step, wanted: Map) -> None:
+    if step.repeat is not None:
+        hint = "repeat in a child playbook, or keep one of them"
+        report.add((*path, "repeat"), "`repeat` and `map` do not go together", hint, at_key=True)
+    if wanted.as_ in RESERVED_NAMES:
+        report.add((*path, "map", "as"), f'"{wanted.as_}" has a meaning of its own', "choose another name")
+    if isinstance(wanted.items, str) and not wanted.items.lstrip().startswith("${"):
+        report.add((*path, "map", "items"), "must be a list, not text", 'write "${ ... }" or a list')
+    elif not isinstance(wanted.items, str | list):
+        report.add((*path, "map", "items"), "must be a list", 'write "${ ... }" or a list')
+
+
+def _check_compensate(report: Report, path: Path, call: Compensate, tools: AbstractSet[str]) -> None:
+    _check_tool(report, path, call.tool, tools)
+    _check_longer_than_nothing(report, (*path, "timeout"), call.timeout)
+    if call.retry is not None:
+        _check_retry(report, (*path, "retry"), call.retry)
+
+
+def _check_answers(report: Report, path: Path, answers: Sequence[OnError]) -> None:
+    for number, answer in enumerate(answers[:-1]):
+        if answer.when is None:
+            hint = "write the entry without `when` last"
+            report.add((*path, number), "what follows an entry without `when` is never looked at", hint)
 
 
 def _check_only_wait(report: Report, path: Path, step: Step) -> None:

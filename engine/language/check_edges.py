@@ -1,4 +1,4 @@
-"""The edges of a playbook: every target exists, every step can be reached, and nothing runs in circles."""
+"""The edges of a playbook: every target exists, every step can be reached, and cycles can be followed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from engine.language.model import Branch, Step
 from engine.language.report import Report
 
 _SHOWN = 20
+_ANSWERS = frozenset({graph.SKIP, graph.CONTINUE, graph.FAIL})
 
 
 class EdgeCheck:
@@ -23,7 +24,7 @@ class EdgeCheck:
         self.known = True
 
     def step(self, path: Path, step: Step) -> None:
-        """Check `needs`, `next` and `wait.on_timeout` of one step."""
+        """Check `needs`, `next`, `wait.on_timeout` and `on_error` of one step."""
         self._sources((*path, "needs"), step)
         if isinstance(step.next, str):
             self._target((*path, "next"), step, step.next, {graph.END})
@@ -31,6 +32,8 @@ class EdgeCheck:
             self._branches((*path, "next"), step, step.next)
         if step.wait is not None:
             self._target((*path, "wait", "on_timeout"), step, step.wait.on_timeout, {graph.SKIP, graph.FAIL})
+        for number, answer in enumerate(step.on_error or ()):
+            self._target((*path, "on_error", number, "then"), step, answer.then, _ANSWERS)
 
     def _sources(self, path: Path, step: Step) -> None:
         seen: set[str] = set()
@@ -93,27 +96,58 @@ def check_edges(
     if not complete:
         return None
     outgoing = graph.edges(steps)
-    cycle = graph.find_cycle(outgoing)
-    if cycle is not None and len(cycle) > 1:
-        index = next(index for index, step in enumerate(steps) if step.name == cycle[0])
-        shown = " -> ".join((*cycle, cycle[0])) if len(cycle) <= _SHOWN else f"{len(cycle)} steps long"
-        report.add(("steps", index), f"the steps run in a circle: {shown}", "remove one of its edges")
-    if cycle is not None or not check.known:
+    sound = [_check_cycle(steps, report, outgoing, group) for group in graph.components(outgoing)]
+    if not all(sound) or not check.known:
         return None
     _check_reach(steps, report, outgoing)
     return graph.ancestors(outgoing)
 
 
+def _check_cycle(
+    steps: Sequence[Step], report: Report, outgoing: Mapping[str, graph.Edges], group: tuple[str, ...]
+) -> bool:
+    """Report a cycle that is none of `next` alone, is entered at several steps, or forks inside."""
+    if len(group) == 1:
+        return True
+    index = {step.name: index for index, step in enumerate(steps)}
+    shown = " -> ".join((*group, group[0])) if len(group) <= _SHOWN else f"{len(group)} steps long"
+    for name in group:
+        path: Path = ("steps", index[name])
+        if set(steps[index[name]].needs or ()).intersection(group):
+            report.add((*path, "needs"), f"the steps run in a circle: {shown}", "go back by `next` alone")
+            return False
+        if len([target for target in outgoing[name].flows if target in group]) > 1:
+            report.add(path, f"{shown} is a cycle, and here it goes two ways at once", "choose one by `next`")
+            return False
+    ways = [target for name in group for target in _ways(steps[index[name]], outgoing[name])]
+    if all(target in group for target in ways):
+        hint = "add `{default: end}` or a way out to one `next`"
+        report.add(("steps", index[group[0]]), f"the cycle {shown} never ends", hint)
+        return False
+    entries = [name for name, sources in graph.joined(outgoing).items() if name in group and sources]
+    if len(entries) > 1:
+        where = " and ".join(f'"{name}"' for name in entries[:_SHOWN])
+        hint = "lead every way into a cycle to the same step"
+        report.add(("steps", index[entries[1]]), f"the cycle {shown} is entered at {where}", hint)
+    return len(entries) <= 1
+
+
+def _ways(step: Step, edges: graph.Edges) -> Sequence[str]:
+    """Where a step can lead, `end` among them."""
+    if edges.routed is None:
+        return edges.all
+    return (*(graph.target(branch) for branch in graph.branches(step)), *edges.failed)
+
+
 def _check_reach(steps: Sequence[Step], report: Report, outgoing: Mapping[str, graph.Edges]) -> None:
     sources = graph.incoming(outgoing)
-    roots = [
-        step.name
-        for index, step in enumerate(steps)
-        if not sources[step.name] and (index == 0 or step.needs is not None)
-    ]
-    reached = graph.reachable(roots, outgoing)
+    wanted = {step.name for index, step in enumerate(steps) if index == 0 or step.needs is not None}
+    roots = [name for name in graph.roots(outgoing) if name in wanted]
+    reached, cycles = graph.reachable(roots, outgoing), graph.cycles(outgoing)
     for index, step in enumerate(steps):
-        lost = step.name not in reached
-        if lost and all(source in reached for source in sources[step.name]):
+        lost, together = step.name not in reached, cycles.get(step.name, ())
+        if step.name in together[1:]:
+            continue
+        if lost and all(source in reached or source in together for source in sources[step.name]):
             hint = "name it in a `next`, or write `needs: []` to start it at once"
             report.add(("steps", index), f'nothing leads to the step "{step.name}"', hint)

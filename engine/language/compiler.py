@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import orjson
@@ -14,11 +15,13 @@ from engine.errors import Invalid
 from engine.language import graph, model
 from engine.language.canonical import definition_hash
 from engine.language.durations import seconds
-from engine.language.expressions import compile_expression
+from engine.language.expressions import Scope, compile_expression
 from engine.language.scopes import Place, Scopes, scopes_of
 from engine.language.templates import compile_template
 
 DEFAULT_POOL = "default"
+UNDO_DEADLINE = 3600.0
+UNDO_RETRY = domain.Retry(max_attempts=5)
 
 
 def compile_definition(canonical: bytes) -> domain.Definition:
@@ -32,17 +35,24 @@ def compile_definition(canonical: bytes) -> domain.Definition:
         detail = "the stored definition is not a playbook that this build can read"
         raise Invalid(detail, code="invalid_definition") from error
     outgoing = graph.edges(playbook.steps)
-    incoming = graph.incoming(outgoing)
+    incoming, cycles = graph.joined(outgoing), graph.cycles(outgoing)
     scopes = scopes_of(playbook, outgoing)
     steps = {
-        step.name: _step(step, outgoing[step.name], incoming[step.name], scopes) for step in playbook.steps
+        step.name: replace(
+            _Compiler(step, scopes).step(),
+            incoming=incoming[step.name],
+            outgoing=outgoing[step.name].all,
+            flows=outgoing[step.name].flows if outgoing[step.name].routed is None else (),
+            cycle=cycles.get(step.name, ()),
+        )
+        for step in playbook.steps
     }
     return domain.Definition(
         hash=definition_hash(canonical),
         path=playbook.playbook,
         steps=steps,
-        roots=tuple(name for name, sources in incoming.items() if not sources),
-        output=None if playbook.output is None else _template(playbook.output, Place.OUTPUT, scopes),
+        roots=graph.roots(outgoing),
+        output=None if playbook.output is None else _template(playbook.output, scopes.at(Place.OUTPUT)),
         inputs={name: _plain(spec) for name, spec in (playbook.inputs or {}).items()},
         deadline=domain.DEFAULT_DEADLINE if playbook.deadline is None else seconds(playbook.deadline),
         pool=playbook.pool or DEFAULT_POOL,
@@ -50,67 +60,104 @@ def compile_definition(canonical: bytes) -> domain.Definition:
     )
 
 
-def _step(step: model.Step, outgoing: graph.Edges, incoming: tuple[str, ...], scopes: Scopes) -> domain.Step:
-    return domain.Step(
-        name=step.name,
-        tool=step.tool,
-        input=None if step.with_ is None else _template(step.with_, Place.INPUT, scopes),
-        when=_expression(step.when, Place.GUARD, scopes),
-        join=step.join,
-        incoming=incoming,
-        outgoing=outgoing.all,
-        flows=outgoing.flows if outgoing.routed is None else (),
-        routes=None if step.next is None else _routes(step, scopes),
-        retry=domain.Retry() if step.retry is None else _retry(step.retry, scopes),
-        timeout=domain.DEFAULT_TIMEOUT if step.timeout is None else seconds(step.timeout),
-        deadline=None if step.deadline is None else seconds(step.deadline),
-        wait=None if step.wait is None else _wait(step.wait, scopes),
-        pool=step.pool,
-        priority=step.priority,
-    )
+class _Compiler:
+    """Compiles one step, apart from its edges."""
+
+    def __init__(self, step: model.Step, scopes: Scopes) -> None:
+        self._step = step
+        self._scopes = scopes
+
+    def step(self) -> domain.Step:
+        step = self._step
+        return domain.Step(
+            name=step.name,
+            tool=step.tool,
+            input=None if step.with_ is None else self._template(step.with_, Place.INPUT),
+            when=self._expression(step.when, Place.GUARD),
+            join=step.join,
+            routes=None if step.next is None else self._routes(),
+            retry=domain.Retry() if step.retry is None else self._retry(step.retry),
+            timeout=domain.DEFAULT_TIMEOUT if step.timeout is None else seconds(step.timeout),
+            deadline=None if step.deadline is None else seconds(step.deadline),
+            wait=None if step.wait is None else self._wait(step.wait),
+            map=None if step.map is None else self._map(step.map),
+            repeat=None if step.repeat is None else self._repeat(step.repeat),
+            on_error=tuple(self._answer(answer) for answer in step.on_error or ()),
+            compensate=None if step.compensate is None else self._compensate(step.compensate),
+            pool=step.pool,
+            priority=step.priority,
+        )
+
+    def _routes(self) -> tuple[domain.Route, ...]:
+        found = []
+        for branch in graph.branches(self._step):
+            name = graph.target(branch)
+            when = self._expression(branch.when, Place.GUARD)
+            found.append(domain.Route(target=None if name == graph.END else name, when=when))
+        return tuple(found)
+
+    def _retry(self, retry: model.Retry) -> domain.Retry:
+        delay = seconds(retry.delay)
+        return domain.Retry(
+            max_attempts=retry.max_attempts,
+            delay=delay,
+            backoff=retry.backoff,
+            max_delay=max(seconds(retry.max_delay), delay),
+            jitter=retry.jitter,
+            on=self._expression(retry.on, Place.RETRY),
+            on_lost=retry.on_lost,
+        )
+
+    def _wait(self, wait: model.Wait) -> domain.Wait:
+        return domain.Wait(
+            event=wait.event,
+            until=self._expression(wait.until, Place.MOMENT),
+            duration=None if wait.for_ is None else seconds(wait.for_),
+            timeout=None if wait.timeout is None else seconds(wait.timeout),
+            on_timeout=wait.on_timeout,
+        )
+
+    def _map(self, wanted: model.Map) -> domain.Map:
+        return domain.Map(
+            items=self._template(wanted.items, Place.OUTPUT),
+            variable=wanted.as_,
+            key=self._expression(wanted.key, Place.KEY),
+            max_in_flight=wanted.max_in_flight,
+            on_item_error=wanted.on_item_error,
+        )
+
+    def _repeat(self, repeat: model.Repeat) -> domain.Repeat:
+        until = self._expression(repeat.until, Place.UNTIL)
+        return domain.Repeat(max=repeat.max, until=until, delay=seconds(repeat.delay))
+
+    def _answer(self, answer: model.OnError) -> domain.ErrorRoute:
+        return domain.ErrorRoute(then=answer.then, when=self._expression(answer.when, Place.FAILURE))
+
+    def _compensate(self, call: model.Compensate) -> domain.Step:
+        plain = model.Step(name=self._step.name)
+        within = _Compiler(plain, self._scopes)
+        return domain.Step(
+            name=self._step.name,
+            tool=call.tool,
+            input=None if call.with_ is None else within._template(call.with_, Place.INPUT),
+            retry=UNDO_RETRY if call.retry is None else within._retry(call.retry),
+            timeout=UNDO_DEADLINE if call.timeout is None else seconds(call.timeout),
+            deadline=UNDO_DEADLINE,
+            pool=call.pool,
+            priority=call.priority,
+        )
+
+    def _expression(self, source: str | None, place: Place) -> Expression | None:
+        if source is None:
+            return None
+        return compile_expression(source, self._scopes.at(place, self._step), expected=place.expected)
+
+    def _template(self, value: JsonValue, place: Place) -> domain.Template:
+        return _template(value, self._scopes.at(place, self._step))
 
 
-def _routes(step: model.Step, scopes: Scopes) -> tuple[domain.Route, ...]:
-    found = []
-    for branch in graph.branches(step):
-        name = graph.target(branch)
-        when = _expression(branch.when, Place.GUARD, scopes)
-        found.append(domain.Route(target=None if name == graph.END else name, when=when))
-    return tuple(found)
-
-
-def _retry(retry: model.Retry, scopes: Scopes) -> domain.Retry:
-    delay = seconds(retry.delay)
-    longest = seconds(retry.max_delay)
-    return domain.Retry(
-        max_attempts=retry.max_attempts,
-        delay=delay,
-        backoff=retry.backoff,
-        max_delay=max(longest, delay),
-        jitter=retry.jitter,
-        on=_expression(retry.on, Place.RETRY, scopes),
-        on_lost=retry.on_lost,
-    )
-
-
-def _wait(wait: model.Wait, scopes: Scopes) -> domain.Wait:
-    return domain.Wait(
-        event=wait.event,
-        until=_expression(wait.until, Place.MOMENT, scopes),
-        duration=None if wait.for_ is None else seconds(wait.for_),
-        timeout=None if wait.timeout is None else seconds(wait.timeout),
-        on_timeout=wait.on_timeout,
-    )
-
-
-def _expression(source: str | None, place: Place, scopes: Scopes) -> Expression | None:
-    return None if source is None else compile_expression(source, scopes.at(place), expected=place.expected)
-
-
-def _template(value: JsonValue, place: Place, scopes: Scopes) -> domain.Template:
-    return compile_template(
-        value, partial(compile_expression, scope=scopes.at(place), expected=place.expected)
-    )
+def _template(value: JsonValue, scope: Scope) -> domain.Template:
+    return compile_template(value, partial(compile_expression, scope=scope))
 
 
 def _plain(spec: model.Input) -> Mapping[str, object]:

@@ -10,11 +10,12 @@ from engine.language.model import Branch, Step
 END = "end"
 SKIP = "skip"
 FAIL = "fail"
+CONTINUE = "continue"
 
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """The edges out of one step: `flows` go live by themselves, `routed` are chosen, `timed` by a time-out.
+    """The edges out of one step: `flows` go live by themselves, `routed` are chosen, `failed` by a failure.
 
     With `routed` set (even empty, by `next: end`) the step routes explicitly and what else leaves it
     goes dead.
@@ -22,17 +23,17 @@ class Edges:
 
     flows: tuple[str, ...]
     routed: tuple[str, ...] | None
-    timed: tuple[str, ...]
+    failed: tuple[str, ...]
 
     @property
     def all(self) -> tuple[str, ...]:
         """Every target once, in the order of the source."""
-        return tuple(dict.fromkeys((*self.flows, *(self.routed or ()), *self.timed)))
+        return tuple(dict.fromkeys((*self.flows, *(self.routed or ()), *self.failed)))
 
     @property
     def live(self) -> tuple[str, ...]:
         """The targets that some run of the step can lead to."""
-        return (*(self.flows if self.routed is None else self.routed), *self.timed)
+        return (*(self.flows if self.routed is None else self.routed), *self.failed)
 
 
 def edges(steps: Sequence[Step]) -> dict[str, Edges]:
@@ -48,11 +49,10 @@ def edges(steps: Sequence[Step]) -> dict[str, Edges]:
         following = steps[index + 1] if index + 1 < len(steps) else None
         implied = step.next is None and following is not None and following.needs is None
         flows = ([following.name] if implied and following is not None else []) + needed_by[step.name]
-        timed = step.wait.on_timeout if step.wait is not None else FAIL
         found[step.name] = Edges(
             flows=tuple(flows),
             routed=None if step.next is None else tuple(t for t in targets(step) if t in names),
-            timed=(timed,) if timed in names else (),
+            failed=tuple(name for name in failure_targets(step) if name in names),
         )
     return found
 
@@ -60,6 +60,12 @@ def edges(steps: Sequence[Step]) -> dict[str, Edges]:
 def targets(step: Step) -> tuple[str, ...]:
     """The steps that `next` names, without `end`."""
     return tuple(dict.fromkeys(name for branch in branches(step) for name in [target(branch)] if name != END))
+
+
+def failure_targets(step: Step) -> tuple[str, ...]:
+    """What `on_timeout` and `on_error` name: steps, or words with a meaning of their own."""
+    timed = [] if step.wait is None else [step.wait.on_timeout]
+    return tuple(dict.fromkeys([*timed, *(answer.then for answer in step.on_error or ())]))
 
 
 def branches(step: Step) -> Sequence[Branch]:
@@ -95,44 +101,91 @@ def reachable(roots: Sequence[str], outgoing: Mapping[str, Edges]) -> set[str]:
     return found
 
 
-def find_cycle(outgoing: Mapping[str, Edges]) -> tuple[str, ...] | None:
-    """Return the steps of one cycle from the uppermost on, or None when there is none."""
-    sources = incoming(outgoing)
-    knotted = set(outgoing).difference(_in_order(outgoing, sources))
-    if not knotted:
-        return None
-    walk = [next(name for name in outgoing if name in knotted)]
-    while True:
-        before = next(name for name in sources[walk[-1]] if name in knotted)
-        if before in walk:
-            break
-        walk.append(before)
-    circle = walk[walk.index(before) :][::-1]
-    place = list(outgoing)
-    first = circle.index(min(circle, key=place.index))
-    return (*circle[first:], *circle[:first])
+def components(outgoing: Mapping[str, Edges]) -> list[tuple[str, ...]]:
+    """The steps in groups that can reach one another, in the order of the edges between groups.
+
+    A step on no cycle is a group of its own; inside a group the order is that of the source.
+    """
+    place = {name: index for index, name in enumerate(outgoing)}
+    found = _Components(outgoing)
+    for name in outgoing:
+        found.visit(name)
+    return [tuple(sorted(group, key=place.__getitem__)) for group in reversed(found.groups)]
+
+
+class _Components:
+    """Tarjan's search with a stack of its own; `groups` come in reverse order."""
+
+    def __init__(self, outgoing: Mapping[str, Edges]) -> None:
+        self.groups: list[list[str]] = []
+        self._outgoing = outgoing
+        self._numbers: dict[str, int] = {}
+        self._lowest: dict[str, int] = {}
+        self._open: list[str] = []
+        self._is_open: set[str] = set()
+
+    def visit(self, first: str) -> None:
+        if first in self._numbers:
+            return
+        path = [(first, iter(self._enter(first)))]
+        while path:
+            name, targets = path[-1]
+            reached = next(targets, None)
+            if reached is None:
+                path.pop()
+                self._leave(name, path[-1][0] if path else None)
+            elif reached not in self._numbers:
+                path.append((reached, iter(self._enter(reached))))
+            elif reached in self._is_open:
+                self._lowest[name] = min(self._lowest[name], self._numbers[reached])
+
+    def _enter(self, name: str) -> tuple[str, ...]:
+        self._numbers[name] = self._lowest[name] = len(self._numbers)
+        self._open.append(name)
+        self._is_open.add(name)
+        return self._outgoing[name].all
+
+    def _leave(self, name: str, before: str | None) -> None:
+        if before is not None:
+            self._lowest[before] = min(self._lowest[before], self._lowest[name])
+        if self._lowest[name] == self._numbers[name]:
+            group = self._open[self._open.index(name) :]
+            del self._open[-len(group) :]
+            self._is_open.difference_update(group)
+            self.groups.append(group)
+
+
+def cycles(outgoing: Mapping[str, Edges]) -> dict[str, tuple[str, ...]]:
+    """The steps of the cycle that each step is on; steps on none are left out."""
+    return {name: group for group in components(outgoing) if len(group) > 1 for name in group}
+
+
+def joined(outgoing: Mapping[str, Edges]) -> dict[str, tuple[str, ...]]:
+    """The sources whose edges a step waits for: all but those from its own cycle."""
+    together = cycles(outgoing)
+    return {
+        name: tuple(source for source in sources if source not in together.get(name, ()))
+        for name, sources in incoming(outgoing).items()
+    }
+
+
+def roots(outgoing: Mapping[str, Edges]) -> tuple[str, ...]:
+    """The steps that begin with the execution: those without any edge into them, or into their cycle."""
+    waits_for = joined(outgoing)
+    groups = components(outgoing)
+    first = [group[0] for group in groups if not any(waits_for[name] for name in group)]
+    return tuple(name for name in outgoing if name in first)
 
 
 def ancestors(outgoing: Mapping[str, Edges]) -> dict[str, frozenset[str]]:
-    """The steps that can have run before each step; the graph must have no cycle."""
+    """The steps that can have run before each step; on a cycle that is every step of it."""
     sources = incoming(outgoing)
     names = list(outgoing)
     bits = {name: 1 << index for index, name in enumerate(names)}
     before: dict[str, int] = {}
-    for name in _in_order(outgoing, sources):
-        before[name] = 0
-        for source in sources[name]:
-            before[name] |= before[source] | bits[source]
+    for group in components(outgoing):
+        known = sum(bits[name] for name in group) if len(group) > 1 else 0
+        for source in {source for name in group for source in sources[name]}.difference(group):
+            known |= before[source] | bits[source]
+        before |= dict.fromkeys(group, known)
     return {name: frozenset(other for other in names if before[name] & bits[other]) for name in names}
-
-
-def _in_order(outgoing: Mapping[str, Edges], sources: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Order the steps so that each follows its sources; steps on or behind a cycle are left out."""
-    open_edges = {name: len(found) for name, found in sources.items()}
-    ordered = [name for name, count in open_edges.items() if count == 0]
-    for name in ordered:
-        for reached in outgoing[name].all:
-            open_edges[reached] -= 1
-            if open_edges[reached] == 0:
-                ordered.append(reached)
-    return ordered

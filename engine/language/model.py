@@ -93,6 +93,42 @@ class Wait(Shape):
     on_timeout: str = Field(default="fail", description="A step, `skip`, or `fail`.")
 
 
+class Map(Shape):
+    """A step that is done once for each item of a list."""
+
+    items: JsonValue
+    as_: Name = Field(default="item", alias="as")
+    key: Cel | None = None
+    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 100
+    on_item_error: Literal["fail", "continue"] = "fail"
+
+
+class Repeat(Shape):
+    """A step that is done again and again, until a guard holds or `max` times."""
+
+    max: Annotated[int, Field(ge=1, le=100_000)]
+    until: Cel | None = None
+    delay: Duration = "0s"
+
+
+class OnError(Shape):
+    """One answer to a step's failure; the first whose guard holds is taken."""
+
+    when: Cel | None = None
+    then: str = Field(description="`skip`, `continue`, `fail`, or a step.")
+
+
+class Compensate(Shape):
+    """The tool call that undoes a completed step, when the execution fails later on."""
+
+    tool: Annotated[str, Field(pattern=TOOL)]
+    with_: dict[str, JsonValue] | None = Field(default=None, alias="with")
+    retry: Retry | None = None
+    timeout: Duration | None = None
+    pool: Pool | None = None
+    priority: Priority | None = None
+
+
 class Branch(Shape):
     """One entry of `next`: `when` and `step`, or only `default`."""
 
@@ -123,6 +159,10 @@ class Step(Shape):
     timeout: Duration | None = None
     deadline: Duration | None = None
     wait: Wait | None = None
+    map: Map | None = None
+    repeat: Repeat | None = None
+    on_error: Annotated[list[OnError], Field(min_length=1, max_length=100)] | None = None
+    compensate: Compensate | None = None
     pool: Pool | None = None
     priority: Priority | None = None
 

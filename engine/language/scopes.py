@@ -19,7 +19,7 @@ from engine.language.expressions.types import (
     StepsType,
     Type,
 )
-from engine.language.model import Input, Playbook
+from engine.language.model import Input, Playbook, Step
 
 _EXECUTION = MapType({"id": STRING, "started_at": STRING})
 _ERROR = MapType({"code": STRING, "message": STRING, "status": DYN, "attempt": INT, "details": DYN})
@@ -37,14 +37,33 @@ class Place(Enum):
 
     GUARD = "bool"
     MOMENT = "string"
-    RETRY = "bool over error"
+    RETRY = "bool over error, of an attempt"
+    FAILURE = "bool over error"
+    UNTIL = "bool over output"
+    KEY = "anything, of an item"
     INPUT = "anything, of an attempt"
     OUTPUT = "anything"
 
     @property
     def expected(self) -> Type:
         """The type that an expression here must have."""
-        return {Place.GUARD: BOOL, Place.RETRY: BOOL, Place.MOMENT: STRING}.get(self, DYN)
+        return _EXPECTED.get(self, DYN)
+
+
+_EXPECTED: Mapping[Place, Type] = {
+    Place.GUARD: BOOL,
+    Place.RETRY: BOOL,
+    Place.FAILURE: BOOL,
+    Place.UNTIL: BOOL,
+    Place.MOMENT: STRING,
+}
+_OF_ATTEMPTS = frozenset({Place.INPUT, Place.RETRY})
+_OF_ITEMS = frozenset({*_OF_ATTEMPTS, Place.KEY})
+_OF_ROUNDS = frozenset({*_OF_ATTEMPTS, Place.UNTIL})
+_OF_ERRORS = frozenset({Place.RETRY, Place.FAILURE})
+RESERVED_NAMES = frozenset(
+    {"inputs", "steps", "execution", "attempt", "error", "output", "iteration", "item_index"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +72,19 @@ class Scopes:
 
     common: Mapping[str, Type]
 
-    def at(self, place: Place) -> Scope:
-        """The scope of expressions at `place`."""
+    def at(self, place: Place, step: Step | None = None) -> Scope:
+        """The scope of expressions at `place` of a step."""
         names = dict(self.common)
-        if place in {Place.INPUT, Place.RETRY}:
+        if place in _OF_ATTEMPTS:
             names["attempt"] = INT
-        if place is Place.RETRY:
+        if place in _OF_ERRORS:
             names["error"] = _ERROR
+        if place is Place.UNTIL:
+            names["output"] = DYN
+        if step is not None and step.map is not None and place in _OF_ITEMS:
+            names |= {step.map.as_: DYN, "item_index": INT}
+        if step is not None and step.repeat is not None and place in _OF_ROUNDS:
+            names["iteration"] = INT
         return Scope(names=names)
 
 

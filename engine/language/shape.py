@@ -10,7 +10,18 @@ from pydantic_core import ErrorDetails
 
 from engine.language.document import Document
 from engine.language.faults import MAX_FAULTS, Fault, Path, did_you_mean, one_of
-from engine.language.model import Branch, Input, Playbook, Retry, Step, Wait
+from engine.language.model import (
+    Branch,
+    Compensate,
+    Input,
+    Map,
+    OnError,
+    Playbook,
+    Repeat,
+    Retry,
+    Step,
+    Wait,
+)
 
 _STAND_IN = {"name": "stand_in", "tool": "noop"}
 _ROUNDS = 3
@@ -38,7 +49,15 @@ _HINTS: Mapping[str, str] = {
     "playbook": "write segments of a-z, 0-9, `_` and `-`, joined by slashes",
 }
 _MEMBERS = frozenset({"step", "branches"})
-_KEYS: Mapping[str, type[BaseModel]] = {"retry": Retry, "wait": Wait, "next": Branch}
+_KEYS: Mapping[str, type[BaseModel]] = {
+    "retry": Retry,
+    "wait": Wait,
+    "next": Branch,
+    "map": Map,
+    "repeat": Repeat,
+    "on_error": OnError,
+    "compensate": Compensate,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +160,7 @@ def _known_keys(path: Path) -> list[str]:
     if names[:1] == ["inputs"]:
         shape_of = Input
     elif names[:1] == ["steps"]:
-        shape_of = _KEYS[names[1]] if len(names) > 1 else Step
+        shape_of = next((_KEYS[name] for name in reversed(names[1:]) if name in _KEYS), Step)
     return [info.alias or name for name, info in shape_of.model_fields.items()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -16,7 +17,8 @@ from engine.domain.definition import Definition
 from engine.domain.effects import CloseCommand, DropTimer, Effect, IssueCommand, SetTimer
 from engine.domain.events import NewEvent, RecordedEvent
 from engine.domain.execution import Execution, Slot, initial
-from engine.domain.handles import PayloadKey, held_value
+from engine.domain.handles import PayloadKey, held_value, parse_map_uri
+from engine.domain.map_output import gather
 from engine.domain.scope import Lacking, Supply
 from engine.domain.snapshot import dump, encode, load
 from engine.domain.vocabulary import EVENT_STATUS, EventType
@@ -82,11 +84,19 @@ class Play:
             except Lacking as lacking:
                 events = {event.version: event for event in (*self.log, *progress.events)}
                 supply.values |= {version: _carried(events[version]) for version in lacking.versions}
-                supply.payloads |= {uri: self.payloads[uri] for uri in lacking.payloads}
+                supply.payloads |= {uri: self._payload(uri, events.values()) for uri in lacking.payloads}
                 self.read += lacking.payloads
                 supply.ids.extend(next(self.ids) for _ in range(lacking.ids))
             else:
                 return
+
+    def _payload(self, uri: str, events: Iterable[RecordedEvent]) -> object:
+        key = parse_map_uri(uri)
+        if key is None:
+            return self.payloads[uri]
+        found = self.state.steps[key.step].map
+        assert found is not None
+        return gather(key, found.total, events)
 
     def complete(self, step: str, output: object = None) -> list[str]:
         return self._settle(step, EventType.COMMAND_COMPLETED, {"data": output})
