@@ -15,6 +15,12 @@ from engine.domain.handles import Handle, MapKey, Referring
 from engine.domain.vocabulary import StepStatus
 
 
+INLINE_BYTES = 64 * 1024
+NULL_BYTES = len("null,")
+ERROR_BYTES = 200
+"""About what the error of an item takes."""
+
+
 class Lacking(Exception):  # noqa: N818  # named as the fact it reports
     """Deciding needs values of the log, payloads, or ids, that it was not given; nothing has been changed."""
 
@@ -176,12 +182,19 @@ def _output(name: str, state: Execution, supply: Supply) -> object:
 
 
 def _of_items(name: str, state: Execution, supply: Supply, what: str) -> object:
-    """A handle on what the items of a map gave, or on their errors; a step without a map has none."""
+    """What the items of a map gave, or their errors: as a value, or as a handle where that is large.
+
+    A step without a map has none.
+    """
     step = state.steps.get(name)
     if step is None or step.map is None or step.output is None:
         return []
     key = MapKey(state.execution_id, name, step.map.items.version, step.output.version, what)
-    size = step.output.bytes + 5 * step.map.total if what == "outputs" else 0
     count = step.map.total if what == "outputs" else step.map.failures
+    size = count * NULL_BYTES + step.output.bytes if what == "outputs" else count * ERROR_BYTES
+    if size <= INLINE_BYTES:
+        return supply.payload(key.uri)
     reference = {"kind": "map", "uri": key.uri, "bytes": size, "count": count}
-    return Handle(reference, f"steps.{name}.{what[:-1] if what == 'outputs' else what}", supply.payload)
+    return Handle(
+        reference, f"steps.{name}.{what.removesuffix('s') if what == 'outputs' else what}", supply.payload
+    )

@@ -29,8 +29,8 @@ def test_rule_10_items_are_tried_so_many_at_a_time_and_give_their_outputs_in_ord
     play = prices("a", "b", "c")
     assert play.open_steps == ["price[0]", "price[1]"]
     assert [command.input for command in play.commands] == [
-        b'{"order":"a","index":0}',
-        b'{"order":"b","index":1}',
+        b'{"index":0,"order":"a"}',
+        b'{"index":1,"order":"b"}',
     ]
     assert play.complete("price[1]", 20) == ["command.completed", "command.issued"]
     assert play.open_steps == ["price[0]", "price[2]"]

@@ -1,0 +1,146 @@
+"""Rules 8 and 9: repeats, and cycles by `next`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import orjson
+
+from engine.domain.snapshot import encode
+from engine.domain.vocabulary import StepStatus
+from tests.support.play import BEGINNING, Play, given
+
+POLL = """
+playbook: t/poll
+steps:
+  - name: poll
+    tool: noop
+    with: {round: "${ iteration }"}
+    retry: {max_attempts: 2, delay: 1s}
+    repeat: {max: 3, delay: 10s%s}
+output: "${ steps.poll.output }"
+"""
+UNTIL = ', until: "output.done && iteration > 1"'
+
+
+def rounds(play: Play) -> list[object]:
+    return [orjson.loads(command.input)["round"] for command in play.commands]
+
+
+def test_rule_8_rounds_go_on_until_the_guard_holds_and_the_last_output_is_kept() -> None:
+    play = given(POLL % UNTIL)
+    assert play.complete("poll", {"done": True}) == ["command.completed", "command.issued"]
+    assert play.commands[-1].available_at == BEGINNING + timedelta(seconds=10)
+    play.complete("poll", {"done": True})
+    assert rounds(play) == [1, 2]
+    assert play.output == {"done": True}
+    play.check_replay()
+
+
+def test_rule_8_rounds_that_bring_nothing_about_exhaust_the_repeat() -> None:
+    play = given(POLL % UNTIL)
+    for _ in range(3):
+        play.complete("poll", {"done": False})
+    assert play.error["code"] == "repeat_exhausted"
+    play.check_replay()
+
+
+def test_rule_8_without_a_guard_the_step_is_done_so_many_times() -> None:
+    play = given(POLL % "")
+    for value in range(3):
+        play.complete("poll", value)
+    assert play.output == 2
+    play.check_replay()
+
+
+def test_rule_8_each_round_has_all_its_tries() -> None:
+    play = given(POLL % "")
+    for _ in range(3):
+        assert play.fail("poll") == ["command.failed", "command.issued"]
+        play.complete("poll", 1)
+    assert rounds(play) == [1, 1, 2, 2, 3, 3]
+    assert play.output == 1
+    play.check_replay()
+
+
+def test_the_state_of_a_repeat_does_not_grow_with_its_rounds() -> None:
+    play = given((POLL % "").replace("max: 3, delay: 10s", "max: 100000"))
+    sizes = []
+    for size in (10, 500):
+        while play.state.steps["poll"].iteration < size:
+            play.complete("poll", 1)
+        sizes.append(len(encode(play.state)))
+    assert sizes[1] < sizes[0] + 20
+
+
+LOOP = """
+playbook: t/loop
+steps:
+  - {name: start, tool: noop}
+  - {name: check, tool: noop}
+  - name: decide
+    tool: noop
+    next: [{when: "steps.check.output == 'again'", step: check}, {when: "steps.check.output == 'stop'", step: end},
+           {default: done}]
+  - {name: done, tool: noop, needs: [decide, beside]}
+  - {name: beside, tool: noop, needs: []}
+"""
+
+
+def test_rule_9_a_cycle_goes_on_as_next_says_and_a_new_visit_replaces_the_last() -> None:
+    play = given(LOOP)
+    play.complete("beside")
+    play.complete("start")
+    for _ in range(3):
+        play.complete("check", "again")
+        assert play.open_steps == ["decide"], "the join behind the cycle waits until it is left"
+        assert play.complete("decide") == ["command.completed", "step.completed", "command.issued"]
+    assert play.state.steps["check"].visits == 3
+    play.complete("check", "go on")
+    play.complete("decide")
+    assert play.open_steps == ["done"]
+    play.complete("done")
+    assert play.types[-1] == "execution.completed"
+    play.check_replay()
+
+
+def test_rule_9_a_cycle_that_is_left_nowhere_ends_its_branch() -> None:
+    play = given(LOOP)
+    play.complete("start")
+    play.complete("check", "stop")
+    play.complete("decide")
+    play.complete("beside")
+    assert play.open_steps == ["done"]
+
+
+def test_rule_9_a_thousand_visits_are_the_limit() -> None:
+    play = given(LOOP)
+    play.complete("start")
+    while not play.state.is_ended:
+        play.complete("check", "again")
+        play.complete("decide")
+    assert play.error["code"] == "loop_limit"
+    assert play.types.count("command.issued") == 2 + 1_000 + 1_000
+
+
+SKIPPED = """
+playbook: t/skipped
+steps:
+  - {name: choose, tool: noop, next: [{when: "false", step: one}, {default: end}]}
+  - {name: one, tool: noop}
+  - {name: two, tool: noop, next: [{when: "true", step: one}, {default: last}]}
+  - {name: last, tool: noop}
+"""
+
+
+def test_rule_9_a_cycle_that_is_not_entered_is_skipped_whole() -> None:
+    play = given(SKIPPED)
+    play.complete("choose")
+    assert {name: step.status for name, step in play.state.steps.items()} == {
+        "choose": StepStatus.COMPLETED,
+        "one": StepStatus.SKIPPED,
+        "two": StepStatus.SKIPPED,
+        "last": StepStatus.SKIPPED,
+    }
+    assert play.types[-1] == "execution.completed"
+    play.check_replay()
