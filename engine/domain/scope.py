@@ -14,7 +14,6 @@ from engine.domain.expression import Expression, ExpressionFailed
 from engine.domain.handles import Handle, MapKey, Referring
 from engine.domain.vocabulary import StepStatus
 
-
 INLINE_BYTES = 64 * 1024
 NULL_BYTES = len("null,")
 ERROR_BYTES = 200

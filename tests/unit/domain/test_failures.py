@@ -6,7 +6,7 @@ import pytest
 
 from engine.domain.effects import OpenIncident
 from engine.domain.vocabulary import ExecutionStatus, StepStatus
-from tests.support.play import Play, given
+from tests.support.play import Play, definition_of, given
 
 ANSWERS = """
 playbook: t/answers
@@ -14,8 +14,8 @@ steps:
   - name: first
     tool: noop
     on_error: [{when: "error.code == 'known'", then: %s}, {when: "error.code == 'bad'", then: fail}]
-  - {name: usual, tool: noop, next: end}
-  - {name: repair, tool: noop, with: {code: "${ steps.first.error.code }"}}
+  - {name: usual, tool: noop, next: [{when: "steps.usual.output == 'odd'", step: repair}, {default: end}]}
+  - {name: repair, tool: noop, with: {cause: "${ steps.first.error.code }"}}
 """
 
 
@@ -39,7 +39,7 @@ def test_rule_7_a_step_answers_in_place_of_the_usual_flow() -> None:
     play = given(ANSWERS % "repair")
     play.fail("first", "known")
     assert play.open_steps == ["repair"]
-    assert play.commands[-1].input == b'{"code":"known"}'
+    assert play.commands[-1].input == b'{"cause":"known"}'
     play.complete("repair")
     assert play.state.status_of("usual") is StepStatus.SKIPPED
     assert play.types[-1] == "execution.completed"
@@ -120,9 +120,16 @@ def test_rule_15_what_cannot_be_undone_is_an_incident_and_the_rest_goes_on() -> 
     play.check_replay()
 
 
-def test_rule_15_the_deadline_of_the_execution_is_off_while_steps_are_undone() -> None:
-    play = given(SAGA.replace("steps:", "deadline: 1h\nsteps:", 1))
+def with_deadline() -> Play:
+    play = Play(definition_of(SAGA))
+    play.start(deadline="2026-01-01T01:00:00.000000Z")
     play.complete("one")
+    assert "execution" in play.open_timers
+    return play
+
+
+def test_rule_15_the_deadline_of_the_execution_is_off_while_steps_are_undone() -> None:
+    play = with_deadline()
     play.fail("two")
     assert play.state.deadline is None
     assert "execution" not in play.open_timers
@@ -141,7 +148,13 @@ def test_rule_6_nothing_completed_means_nothing_to_undo() -> None:
 
 
 def test_rule_15_a_time_out_of_the_execution_is_compensated_too() -> None:
-    play = given(SAGA.replace("steps:", "deadline: 1h\nsteps:", 1))
-    play.start(deadline="2026-01-01T01:00:00.000000Z") if not play.log else None
-    play.complete("one")
-    assert play.state.phase is ExecutionStatus.RUNNING
+    play = with_deadline()
+    assert play.fire("execution") == [
+        "timer.fired",
+        "execution.cancelling",
+        "compensation.started",
+        "command.issued",
+    ]
+    assert play.complete("one!")[-1] == "execution.timed_out"
+    assert play.state.compensation == "complete"
+    play.check_replay()

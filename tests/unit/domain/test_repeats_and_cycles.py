@@ -80,8 +80,10 @@ steps:
   - {name: check, tool: noop}
   - name: decide
     tool: noop
-    next: [{when: "steps.check.output == 'again'", step: check}, {when: "steps.check.output == 'stop'", step: end},
-           {default: done}]
+    next:
+      - {when: "steps.check.output == 'again'", step: check}
+      - {when: "steps.check.output == 'stop'", step: end}
+      - {default: done}
   - {name: done, tool: noop, needs: [decide, beside]}
   - {name: beside, tool: noop, needs: []}
 """
