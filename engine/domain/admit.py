@@ -9,11 +9,19 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from engine.domain.decision import error
-from engine.domain.effects import EXECUTION_TIMER, CloseCommand, DropTimer, Effect
+from engine.domain.effects import (
+    EXECUTION_TIMER,
+    CloseCommand,
+    DropTimer,
+    Effect,
+    HoldCommands,
+    ReleaseCommands,
+)
 from engine.domain.events import NewEvent
 from engine.domain.execution import Execution
 from engine.domain.handles import is_unconfirmed
 from engine.domain.ids import derive_id, parse_id, settled_event_id
+from engine.domain.reopening import refusals
 from engine.domain.vocabulary import (
     EVENT_STATUS,
     EventType,
@@ -79,6 +87,7 @@ def rejected(code: str, detail: str) -> Admission:
 
 NOT_OURS = rejected("not_allowed", "the execution belongs to another system")
 UNKNOWN_COMMAND = rejected("unknown_command", "this execution never issued such a command")
+COMPENSATING = rejected("compensating", "what the execution has done is being undone; it ends after that")
 UNKNOWN_PAYLOAD = rejected("unknown_payload", "the payload it refers to is not stored for this execution")
 
 
@@ -147,6 +156,8 @@ def _start(state: Execution, event: NewEvent, _: dict[str, Any], __: datetime) -
 def _signal(state: Execution, event: NewEvent, payload: dict[str, Any], _: datetime) -> Admission:
     if state.is_ended:
         return rejected("terminal_execution", f"the execution is {state.phase}")
+    if state.phase is ExecutionStatus.COMPENSATING:
+        return COMPENSATING
     if len(state.mailbox.get(payload["name"], ())) >= MAILBOX_LIMIT:
         return rejected("mailbox_full", f"{MAILBOX_LIMIT} signals of this name wait already")
     if len(state.mailbox) >= MAILBOX_NAMES and payload["name"] not in state.mailbox:
@@ -159,7 +170,37 @@ def _cancel(state: Execution, event: NewEvent, _: dict[str, Any], __: datetime) 
         return UNCHANGED
     if state.is_ended:
         return rejected("terminal_execution", f"the execution is {state.phase}")
-    return Admission(Verdict.RECORDED, event)
+    if state.ending is None:
+        return Admission(Verdict.RECORDED, event)
+    is_cancelled = state.ending.status is ExecutionStatus.CANCELLED
+    repeated = is_cancelled and event.event_type == EventType.EXECUTION_CANCELLING
+    return UNCHANGED if repeated else COMPENSATING
+
+
+def _pause(state: Execution, event: NewEvent, _: dict[str, Any], __: datetime) -> Admission:
+    refused = _not_steered(state)
+    if refused is not None or state.paused:
+        return refused or UNCHANGED
+    return Admission(Verdict.RECORDED, event, (HoldCommands(state.execution_id),))
+
+
+def _resume(state: Execution, event: NewEvent, _: dict[str, Any], __: datetime) -> Admission:
+    refused = _not_steered(state)
+    if refused is not None or not state.paused:
+        return refused or UNCHANGED
+    return Admission(Verdict.RECORDED, event, (ReleaseCommands(state.execution_id),))
+
+
+def _not_steered(state: Execution) -> Admission | None:
+    """Why an execution can be neither paused nor resumed: it has ended, or is on its way to that."""
+    if state.is_ended:
+        return rejected("terminal_execution", f"the execution is {state.phase}")
+    return COMPENSATING if state.phase is ExecutionStatus.COMPENSATING else None
+
+
+def _reopen(state: Execution, event: NewEvent, payload: dict[str, Any], _: datetime) -> Admission:
+    refused = next(refusals(state, payload.get("step")), None)
+    return Admission(Verdict.RECORDED, event) if refused is None else rejected(*refused)
 
 
 def _timer(state: Execution, event: NewEvent, payload: dict[str, Any], now: datetime) -> Admission:
@@ -212,6 +253,10 @@ Rule = Callable[[Execution, NewEvent, dict[str, Any], datetime], Admission]
 ENGINE_RULES: dict[EventType, Rule] = {
     EventType.EXECUTION_STARTED: _start,
     EventType.EXECUTION_CANCELLED: _cancel,
+    EventType.EXECUTION_CANCELLING: _cancel,
+    EventType.EXECUTION_PAUSED: _pause,
+    EventType.EXECUTION_RESUMED: _resume,
+    EventType.EXECUTION_REOPENED: _reopen,
     EventType.SIGNAL_RECEIVED: _signal,
     EventType.TIMER_FIRED: _timer,
     EventType.COMMAND_CLAIMED: _claimed,

@@ -92,11 +92,11 @@ def _ending(state: Execution, event: NewEvent, kind: EventType) -> list[Effect]:
     if kind in SETTLING_EVENTS:
         return [effect for slot in _settled_slots(state, event) for effect in _closing_slot(state, slot)]
     if kind is EventType.EXECUTION_CANCELLING:
-        return _closing(state)
+        return _closing(state, kind)
     if kind not in TERMINAL_EVENTS:
         return []
     told = [] if state.parent is None else [_tell_parent(state, state.parent, event)]
-    return [*_closing(state), *told]
+    return [*_closing(state, kind), *told]
 
 
 def advance(state: Execution, definition: Definition | None, supply: Supply, progress: Progress) -> None:
@@ -152,12 +152,13 @@ def _closing_slot(state: Execution, slot: Slot) -> list[Effect]:
     return effects
 
 
-def _closing(state: Execution) -> list[Effect]:
+def _closing(state: Execution, kind: EventType) -> list[Effect]:
     effects: list[Effect] = [CloseCommand(command_id) for command_id in state.commands]
     effects += [DropTimer(state.execution_id, key) for key in state.timers]
     if state.deadline is not None:
         effects.append(DropTimer(state.execution_id, EXECUTION_TIMER))
-    return [*effects, *(cancel_child(child_id) for child_id in state.children)]
+    compensate = kind is not EventType.EXECUTION_CANCELLED
+    return [*effects, *(cancel_child(child_id, compensate=compensate) for child_id in state.children)]
 
 
 def _tell_parent(state: Execution, parent: Parent, event: NewEvent) -> Deliver:

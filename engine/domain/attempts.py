@@ -168,9 +168,10 @@ def _start_child(turn: Turn, slot: Slot, rendered: object, payload: dict[str, ob
     return decision
 
 
-def cancel_child(child_id: int) -> Deliver:
-    """Tell a child that its parent no longer wants it."""
-    return Deliver(target=child_id, kind="cancel", event_id=derive_id("cancel", child_id), payload={})
+def cancel_child(child_id: int, *, compensate: bool = True) -> Deliver:
+    """Tell a child that its parent no longer wants it, nor (with `compensate`) what it has done so far."""
+    payload: dict[str, object] = {"compensate": compensate}
+    return Deliver(target=child_id, kind="cancel", event_id=derive_id("cancel", child_id), payload=payload)
 
 
 def after_failure(turn: Turn, name: str) -> Decision:

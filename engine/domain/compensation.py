@@ -54,12 +54,10 @@ def _end_compensated(turn: Turn) -> Decision:
     ending = turn.state.ending
     if ending is None:
         raise LookupError("the execution is not being compensated")
-    undone = {step.undone for step in turn.state.steps.values()} - {None}
-    payload: dict[str, object] = {}
+    undone = {step.undone for step in turn.state.steps.values()}
+    payload: dict[str, object] = {"compensation": "incomplete" if "failed" in undone else "complete"}
     if ending.error is not None:
         payload["error"] = turn.supply.value(ending.error)
     if ending.reason is not None:
         payload["reason"] = ending.reason
-    if undone:
-        payload["compensation"] = "incomplete" if "failed" in undone else "complete"
     return Decision([decided(_EVENTS[ending.status], None, payload)])

@@ -1,6 +1,7 @@
 """What happens next: one item of the agenda in, events and effects out; pure, nothing is changed here.
 
 started         ──▶ begin every root
+reopened        ──▶ begin every step that failed or was cancelled
 begin           ──▶ step.skipped (guard) | wait.opened | child.started | command.issued
 succeeded       ──▶ step.completed, with the targets chosen by `next`
 settled         ──▶ begin, or skip as not taken, each target whose join is satisfied
@@ -34,6 +35,7 @@ from engine.domain.failing import give_up
 from engine.domain.flow import begin, on_settled, on_started, on_succeeded
 from engine.domain.handles import written
 from engine.domain.maps import on_map
+from engine.domain.reopening import on_reopened
 from engine.domain.scope import scope_of
 from engine.domain.vocabulary import ACTIVE_STEPS, EventType, ExecutionStatus
 from engine.domain.waits import on_signal, on_wait_due, on_wait_timed_out
@@ -97,6 +99,7 @@ def _on_deadline(turn: Turn, slot: Slot) -> Decision:
 
 CASES: dict[str, Callable[[Turn, str], Decision]] = {
     "started": on_started,
+    "reopened": on_reopened,
     "settled": on_settled,
     "succeeded": on_succeeded,
     "attempt_failed": after_failure,

@@ -59,6 +59,14 @@ class DropTimer:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class MoveDeadline:
+    """The execution's deadline is another one than at its start."""
+
+    execution_id: int
+    deadline: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deliver:
     """A message to another execution: `start`, `child_ended` or `cancel`."""
@@ -98,6 +106,7 @@ Effect = (
     | CloseCommand
     | SetTimer
     | DropTimer
+    | MoveDeadline
     | Deliver
     | OpenIncident
     | HoldCommands

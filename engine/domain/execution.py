@@ -118,6 +118,12 @@ class StepState(Unit):
     undo: Unit | None = None
     undone: str | None = None
 
+    @property
+    def begins_again(self) -> bool:
+        """Whether a retry of the execution begins it again: cancelled, or failed with no answer to that."""
+        failed = self.status is StepStatus.FAILED and not self.handled
+        return failed or self.status is StepStatus.CANCELLED
+
 
 class Ending(NamedTuple):
     """How an execution will end once its steps are compensated; `error` lies in the log."""

@@ -8,9 +8,9 @@ from datetime import timedelta
 from engine.domain.attempts import begin_attempt
 from engine.domain.decision import Decision, Turn, decided, error, expression_error
 from engine.domain.definition import Step
-from engine.domain.effects import EXECUTION_TIMER, SetTimer
+from engine.domain.effects import EXECUTION_TIMER, Effect, SetTimer
 from engine.domain.events import NewEvent
-from engine.domain.execution import Slot
+from engine.domain.execution import Slot, StepState
 from engine.domain.expression import ExpressionFailed
 from engine.domain.failing import give_up
 from engine.domain.maps import open_map
@@ -27,13 +27,18 @@ TIMED_DEADLINE = timedelta(days=1)
 
 def on_started(turn: Turn, _: str) -> Decision:
     """Begin every root, and set a timer for a deadline that comes before the next few sweeps."""
-    decision = Decision()
-    deadline = turn.state.deadline
-    if deadline is not None and deadline - turn.supply.now <= TIMED_DEADLINE:
-        decision.effects.append(SetTimer(turn.state.execution_id, EXECUTION_TIMER, deadline))
+    decision = Decision(effects=watch_deadline(turn))
     for name in turn.definition.roots:
         decision += begin(turn, name)
     return decision
+
+
+def watch_deadline(turn: Turn) -> list[Effect]:
+    """The timer at the execution's deadline, unless the sweep is in time for it."""
+    deadline = turn.state.deadline
+    if deadline is None or deadline - turn.supply.now > TIMED_DEADLINE:
+        return []
+    return [SetTimer(turn.state.execution_id, EXECUTION_TIMER, deadline)]
 
 
 def on_settled(turn: Turn, name: str) -> Decision:
@@ -42,16 +47,26 @@ def on_settled(turn: Turn, name: str) -> Decision:
     A cycle goes on at one step, or is left: only then do the edges out of it count.
     """
     step = turn.step(name)
+    return go_round(turn, step) or consider_all(turn, targets_beyond(turn, step))
+
+
+def go_round(turn: Turn, step: Step) -> Decision | None:
+    """How the cycle of a settled step goes on, or is closed; None when it is left, and without a cycle."""
     if not step.cycle:
-        return _consider_all(turn, step.outgoing)
+        return None
     again = [target for target in _live_targets(turn, step) if target in step.cycle]
     if again:
         return begin(turn, again[0])
     unvisited = [each for each in step.cycle if turn.state.status_of(each) is StepStatus.PENDING]
-    if unvisited:
-        return Decision([_not_taken(each) for each in unvisited])
+    return Decision([_not_taken(each) for each in unvisited]) if unvisited else None
+
+
+def targets_beyond(turn: Turn, step: Step) -> Iterable[str]:
+    """Where the edges out of a settled step lead; for one on a cycle, those out of the cycle."""
+    if not step.cycle:
+        return step.outgoing
     leaving = dict.fromkeys(target for each in step.cycle for target in turn.step(each).outgoing)
-    return _consider_all(turn, [target for target in leaving if target not in step.cycle])
+    return [target for target in leaving if target not in step.cycle]
 
 
 def on_succeeded(turn: Turn, name: str) -> Decision:
@@ -78,7 +93,7 @@ def begin(turn: Turn, name: str) -> Decision:
         return open_wait(turn, step, step.wait)
     if step.map is not None:
         return open_map(turn, step, step.map)
-    return begin_attempt(turn, Slot(name))
+    return begin_attempt(turn, Slot(name), iteration=1)
 
 
 def _visits(turn: Turn, name: str) -> int:
@@ -86,7 +101,8 @@ def _visits(turn: Turn, name: str) -> int:
     return 0 if found is None else found.visits + (found.status in SETTLED_STEPS)
 
 
-def _consider_all(turn: Turn, targets: Iterable[str]) -> Decision:
+def consider_all(turn: Turn, targets: Iterable[str]) -> Decision:
+    """Begin, or skip as not taken, each of these steps whose join is satisfied and that has not begun."""
     decision = Decision()
     for target in targets:
         decision += _consider(turn, turn.step(target))
@@ -105,9 +121,17 @@ def _consider(turn: Turn, step: Step) -> Decision:
 
 
 def _is_settled(turn: Turn, source: str) -> bool:
-    """Whether the edges out of a step are live or dead by now; those out of a cycle once it is left."""
+    """Whether the edges out of a step are live or dead by now; those out of a cycle once it is left.
+
+    They are neither after a failure that nothing answers: a retry of the execution may still decide it.
+    """
     together = turn.step(source).cycle or (source,)
-    return all(turn.state.status_of(each) in SETTLED_STEPS for each in together)
+    return all(is_settled(turn.state.steps.get(each)) for each in together)
+
+
+def is_settled(step: StepState | None) -> bool:
+    """Whether it is decided for good what became of a step."""
+    return step is not None and step.status in SETTLED_STEPS and not step.begins_again
 
 
 def _live_targets(turn: Turn, source: Step) -> tuple[str, ...]:

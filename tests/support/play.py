@@ -15,7 +15,7 @@ from engine.domain.admit import Admission, CommandFact, Origin, admit
 from engine.domain.advance import Progress, advance, record, replay
 from engine.domain.definition import Definition
 from engine.domain.effects import CloseCommand, DropTimer, Effect, IssueCommand, SetTimer
-from engine.domain.events import NewEvent, RecordedEvent
+from engine.domain.events import NewEvent, RecordedEvent, iso
 from engine.domain.execution import Execution, Slot, initial
 from engine.domain.handles import PayloadKey, held_value, parse_map_uri
 from engine.domain.map_output import gather
@@ -127,8 +127,21 @@ class Play:
     def signal(self, name: str, data: object = None) -> list[str]:
         return self.send(EventType.SIGNAL_RECEIVED, {"name": name, "data": data})
 
-    def cancel(self, reason: str | None = None) -> list[str]:
+    def cancel(self, reason: str | None = None, *, compensate: bool = False) -> list[str]:
+        if compensate:
+            return self.send(EventType.EXECUTION_CANCELLING, {"outcome": "cancelled", "reason": reason})
         return self.send(EventType.EXECUTION_CANCELLED, {"reason": reason})
+
+    def pause(self) -> list[str]:
+        return self.send(EventType.EXECUTION_PAUSED)
+
+    def resume(self) -> list[str]:
+        return self.send(EventType.EXECUTION_RESUMED)
+
+    def reopen(self, seconds: float = 3600.0) -> list[str]:
+        return self.send(
+            EventType.EXECUTION_REOPENED, {"deadline": iso(self.now + timedelta(seconds=seconds))}
+        )
 
     def fire(self, key: str) -> list[str]:
         """Let the clock reach a timer and deliver it."""

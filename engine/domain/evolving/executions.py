@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from engine.domain.events import RecordedEvent, parse_iso
 from engine.domain.evolving.shared import Payload, cancel_open, close_unit, named, pointer
-from engine.domain.execution import Due, Ending, Execution, Parent, Slot, StepState
-from engine.domain.vocabulary import TERMINAL_EVENTS, EventType, ExecutionStatus, StepStatus
+from engine.domain.execution import Due, Ending, Execution, Parent, Slot
+from engine.domain.vocabulary import TERMINAL_EVENTS, EventType, ExecutionStatus
 
 
 def started(state: Execution, event: RecordedEvent, payload: Payload) -> None:
@@ -56,6 +56,7 @@ def ended(state: Execution, event: RecordedEvent, payload: Payload) -> None:
     state.ending = None
     if state.phase is ExecutionStatus.COMPLETED:
         state.output = pointer(event)
+        state.mailbox.clear()
     elif "error" in payload:
         state.error = pointer(event)
     cancel_open(state, event)
@@ -63,12 +64,9 @@ def ended(state: Execution, event: RecordedEvent, payload: Payload) -> None:
 
 def reopened(state: Execution, _: RecordedEvent, payload: Payload) -> None:
     state.phase = ExecutionStatus.RUNNING
-    state.ended_at = state.error = state.reason = None
+    state.ended_at = state.error = state.reason = state.compensation = None
     state.deadline = parse_iso(payload["deadline"]) if "deadline" in payload else None
-    for name, step in state.steps.items():
-        if step.status is StepStatus.CANCELLED or (step.status is StepStatus.FAILED and not step.handled):
-            state.steps[name] = StepState(visits=step.visits, attempt=step.attempt)
-            state.agenda.append(Due("begin", name))
+    state.agenda.append(Due("reopened"))
 
 
 def paused(state: Execution, _: RecordedEvent, __: Payload) -> None:

@@ -107,7 +107,7 @@ def close_unit(state: Execution, slot: Slot, unit: Unit) -> None:
 
 
 def cancel_open(state: Execution, event: RecordedEvent) -> None:
-    """Nothing is left to be done: what was open is cancelled."""
+    """Nothing is left to be done: what was open is cancelled. Signals are kept for a retry."""
     for name, step in state.steps.items():
         if step.status in ACTIVE_STEPS:
             state.move(name, StepStatus.CANCELLED)
@@ -117,6 +117,6 @@ def cancel_open(state: Execution, event: RecordedEvent) -> None:
             step.waiting = None
             if step.map is not None:
                 step.map.open.clear()
-    for open_things in (state.commands, state.children, state.waits, state.mailbox, state.timers):
+    for open_things in (state.commands, state.children, state.waits, state.timers):
         open_things.clear()
     state.agenda.clear()
