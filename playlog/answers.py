@@ -30,6 +30,13 @@ class Registered(TypedDict):
     hash: str
 
 
+class Playbook(Registered):
+    """A playbook as it stands; a paused one starts no executions."""
+
+    paused: bool
+    latest_version: int
+
+
 class Standing(TypedDict):
     """Where an execution stands after a write."""
 

@@ -29,6 +29,7 @@ from playlog.answers import (
     EventPage,
     Execution,
     ListPage,
+    Playbook,
     Registered,
     Standing,
     Step,
@@ -101,6 +102,11 @@ class Client:
     async def register(self, source: str) -> Registered:
         """Store a playbook (YAML or JSON) as the newest version of its path; the same again is the same."""
         return cast("Registered", await self._ask("POST", "/playbooks", body={"source": source}))
+
+    async def pause_playbook(self, playbook: str, *, paused: bool) -> Playbook:
+        """Refuse new executions of a playbook, or allow them again; those that run go on."""
+        path = f"/playbooks/{quote(playbook)}"
+        return cast("Playbook", await self._ask("PATCH", path, body={"paused": paused}))
 
     async def start(
         self,
@@ -192,10 +198,32 @@ class Client:
         execution_id, _, sha256 = uri.removeprefix("payload:").partition("/")
         return await self._ask("GET", f"{_path(execution_id)}/payloads/{quote(sha256, safe='')}")
 
-    async def cancel(self, execution_id: str, reason: str | None = None) -> Standing:
-        """End an execution; repeated, it answers the same. Raises 409 for one that has ended otherwise."""
-        body = {} if reason is None else {"reason": reason}
-        return cast("Standing", await self._ask("POST", f"{_path(execution_id)}/cancel", body=body))
+    async def cancel(
+        self, execution_id: str, reason: str | None = None, *, compensate: bool = False
+    ) -> Standing:
+        """End an execution, with `compensate` after its completed steps are undone; repeatable.
+
+        Raises 409 for one that has ended otherwise, or is being compensated for another reason.
+        """
+        return await self._tell(execution_id, "cancel", reason=reason, compensate=compensate or None)
+
+    async def pause(self, execution_id: str, reason: str | None = None) -> Standing:
+        """Hand out no more of its commands until it is resumed; what workers have goes on."""
+        return await self._tell(execution_id, "pause", reason=reason)
+
+    async def resume(self, execution_id: str, reason: str | None = None) -> Standing:
+        """Hand out the commands that a pause has held."""
+        return await self._tell(execution_id, "resume", reason=reason)
+
+    async def retry(
+        self, execution_id: str, *, step: str | None = None, reason: str | None = None
+    ) -> Standing:
+        """Begin again, in the same execution, what failed or was cancelled; `step` must be part of that."""
+        return await self._tell(execution_id, "retry", step=step, reason=reason)
+
+    async def _tell(self, execution_id: str, verb: str, **said: object) -> Standing:
+        body = {name: value for name, value in said.items() if value is not None}
+        return cast("Standing", await self._ask("POST", f"{_path(execution_id)}/{verb}", body=body))
 
     async def signal(
         self, execution_id: str, name: str, data: JsonValue = None, *, idempotency_key: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -50,6 +50,7 @@ def _longer_than_nothing(seconds: float) -> float:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=fields.MAX_TEXT), AfterValidator(_plain)]
+Reason = Annotated[str, Field(max_length=MAX_REASON)]
 Deadline = Annotated[float, BeforeValidator(_duration), AfterValidator(_longer_than_nothing)]
 
 
@@ -66,10 +67,10 @@ class StartBody(Body):
 
 
 class CancelBody(Body):
-    """Why; `compensate` has to be false in this build."""
+    """Why, and whether completed steps are undone before the end."""
 
-    reason: Annotated[str, Field(max_length=MAX_REASON)] | None = None
-    compensate: Literal[False] = False
+    reason: Reason | None = None
+    compensate: bool = False
 
 
 @routes.add(
@@ -105,8 +106,9 @@ async def start(call: Call, *, body: StartBody) -> web.Response:
     problems=(400, 404, 409, 410, 415, 422),
 )
 async def cancel(call: Call, *, execution_id: int, body: CancelBody) -> web.Response:
-    """End an execution at once; repeated, it answers the same."""
-    done = await executions.cancel(call.api.desk.appender, execution_id, body.reason)
+    """End an execution at once, or when what it did is undone; repeated, it answers the same."""
+    appender = call.api.desk.appender
+    done = await executions.cancel(appender, execution_id, body.reason, compensate=body.compensate)
     return answers.standing(done, status=202)
 
 

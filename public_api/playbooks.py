@@ -20,6 +20,7 @@ from engine.runtime.http import parse_json, read_body
 from engine.write import catalog
 from public_api import answers, fields
 from public_api.answers import Playbook, PlaybookPage, RegisteredPlaybook, VersionPage
+from public_api.bodies import Body
 from public_api.cursors import bad_cursor, seal, unseal
 from public_api.query import Query, fault, invalid
 from public_api.routes import JSON, Call, Group
@@ -46,6 +47,12 @@ class PlaybooksQuery(Query):
     paused: fields.Flag | None = None
     limit: Annotated[fields.Whole, Field(ge=1, le=200)] = 20
     cursor: str | None = None
+
+
+class PlaybookBody(Body):
+    """What of a playbook can be changed: whether new executions of it may start."""
+
+    paused: bool
 
 
 class VersionQuery(Query):
@@ -125,6 +132,18 @@ async def get(call: Call, *, path: str, query: VersionQuery) -> web.Response:
         found = await playbooks.get(connection, _known(path), query.version)
     if found is None:
         raise _unknown()
+    return answers.document(found)
+
+
+@routes.add("PATCH", "/playbooks/{path:.+}", answers={200: Playbook}, problems=(400, 404, 415, 422))
+async def change(call: Call, *, path: str, body: PlaybookBody) -> web.Response:
+    """Pause a playbook, so that no execution of it starts any more, or allow that again.
+
+    What runs already goes on; a step that would start it as a child fails.
+    """
+    async with checkout(call.api.pool) as connection:
+        await catalog.pause(connection, _known(path), paused=body.paused)
+        found = await playbooks.get(connection, path)
     return answers.document(found)
 
 

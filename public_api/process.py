@@ -21,7 +21,7 @@ from engine.runtime.http import make_app, serve
 from engine.runtime.process import ProcessContext, run_process
 from engine.runtime.settings import HttpSettings, PublicApiProcess
 from engine.write.desk import open_desk
-from public_api import access, playbooks, reading
+from public_api import access, operating, playbooks, reading
 from public_api import executions as commands
 from public_api.routes import Api, bind
 from public_api.waiters import Read, Waiters
@@ -31,7 +31,12 @@ _log = structlog.get_logger(__name__)
 NAME = "playlog-public-api"
 RECONNECT_SECONDS = 2.0
 
-ROUTES = [*playbooks.routes.routes, *commands.routes.routes, *reading.routes.routes]
+ROUTES = [
+    *playbooks.routes.routes,
+    *commands.routes.routes,
+    *operating.routes.routes,
+    *reading.routes.routes,
+]
 
 
 def main() -> int:

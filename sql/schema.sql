@@ -31,6 +31,7 @@ create table playlog.command (
     pool text not null,
     priority smallint not null default 0,
     state text not null default 'pending'::text,
+    paused boolean not null default false,
     input json not null,
     handles json,
     timeout_seconds double precision not null,
@@ -44,12 +45,14 @@ create table playlog.command (
     closed_at timestamp with time zone,
     traceparent text,
     constraint command_lease CHECK (((state <> 'claimed'::text) OR ((lease_token IS NOT NULL) AND (leased_until IS NOT NULL) AND (deadline IS NOT NULL)))),
+    constraint command_paused CHECK ((NOT (paused AND (state = 'pending'::text)))),
     constraint command_pk PRIMARY KEY (command_id),
     constraint command_state CHECK ((state = ANY (ARRAY['pending'::text, 'claimed'::text, 'held'::text, 'closed'::text])))
 ) with (fillfactor=70);
 comment on column playlog.command.announced_at is 'when the first heartbeat recorded the claim in the log';
 comment on column playlog.command.deadline is 'end of the attempt, counted from its claim; no lease goes beyond it';
 comment on column playlog.command.handles is 'the places in the input where a reference stands for its payload; null when there are none';
+comment on column playlog.command.paused is 'whether its execution is paused; state held means: paused, or waiting for a slot of its concurrency key';
 CREATE INDEX command_claimable ON playlog.command USING btree (pool, priority DESC, available_at, command_id) WHERE (state = 'pending'::text);
 CREATE INDEX command_closed ON playlog.command USING btree (closed_at) WHERE (state = 'closed'::text);
 CREATE INDEX command_leased ON playlog.command USING btree (leased_until) WHERE (state = 'claimed'::text);

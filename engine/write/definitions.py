@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from datetime import timedelta
 
 import asyncpg
 
 from engine.domain.definition import Definition
+from engine.domain.events import iso
 from engine.language import compile_definition
 from engine.write.catalog import Resolved, resolve
+from sql import queries
+
+SQL = queries.load("catalog")
 
 DEFINITIONS_KEPT = 200
 
@@ -35,3 +40,12 @@ class Definitions:
         if len(self._known) > DEFINITIONS_KEPT:
             self._known.popitem(last=False)
         return resolved, definition
+
+
+async def fresh_deadline(connection: asyncpg.Connection, execution_id: int) -> dict[str, str]:
+    """The `deadline` that an execution gets when it begins now; empty when nobody knows its definition."""
+    row = await connection.fetchrow(SQL.definition_of, execution_id)
+    if row is None:
+        return {}
+    seconds = compile_definition(row["canonical"].encode()).deadline
+    return {"deadline": iso(row["moment"] + timedelta(seconds=seconds))}

@@ -15,7 +15,7 @@ from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EventType, ExecutionStatus
 from engine.errors import Invalid, PlaylogError
 from engine.write.definitions import Definitions
-from engine.write.executions import StartOrder, engine_event, refusal, start_request
+from engine.write.executions import StartOrder, cancel_event, engine_event, refusal, start_request
 from engine.write.refusals import WORTH_ANOTHER_TRY
 from engine.write.requests import Delivery, Outcome, Request
 from engine.write.writer import Appender
@@ -115,9 +115,8 @@ async def _request(connection: asyncpg.Connection, definitions: Definitions, del
         case "start":
             return await _start_child(connection, definitions, delivery)
         case "cancel":
-            event = engine_event(
-                EventType.EXECUTION_CANCELLED, {"reason": "parent ended"}, event_id=delivery.event_id
-            )
+            compensate = delivery.payload.get("compensate") is True
+            event = cancel_event("parent ended", compensate=compensate, event_id=delivery.event_id)
         case _:
             event = engine_event(
                 EventType.CHILD_COMPLETED,

@@ -1,4 +1,4 @@
-"""Commands on executions: start, signal, cancel. Each is one append."""
+"""Commands on executions: start, signal, cancel, pause, resume, reopen. Each is one append."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from engine.domain.definition import Definition
 from engine.domain.events import NewEvent, iso
 from engine.domain.execution import Parent
 from engine.domain.ids import derive_id
-from engine.domain.vocabulary import EVENT_STATUS, EventType
+from engine.domain.vocabulary import EVENT_STATUS, EventType, ExecutionStatus
 from engine.errors import Busy, Conflict, Invalid, NotFound, PlaylogError, Purged
 from engine.language.inputs import check_inputs
 from engine.write.catalog import Resolved
-from engine.write.definitions import Definitions
+from engine.write.definitions import Definitions, fresh_deadline
 from engine.write.keys import find_keys
 from engine.write.requests import Key, Known, NewHead, Outcome, Request
 from engine.write.writer import Appender
@@ -164,9 +164,60 @@ async def signal(
     return await _one(appender, execution_id, event)
 
 
-async def cancel(appender: Appender, execution_id: int, reason: str | None = None) -> Standing:
-    """End an execution at once; repeated, it answers the same. Raises `NotFound`, `Conflict` (ended)."""
-    event = engine_event(EventType.EXECUTION_CANCELLED, {"reason": reason})
+async def cancel(
+    appender: Appender, execution_id: int, reason: str | None = None, *, compensate: bool = False
+) -> Standing:
+    """End an execution: at once, or with `compensate` after its completed steps are undone.
+
+    Repeated, it answers the same. Raises `NotFound` and `Conflict` (ended otherwise, or compensating).
+    """
+    return await _one(appender, execution_id, cancel_event(reason, compensate=compensate))
+
+
+def cancel_event(reason: str | None, *, compensate: bool, event_id: int | None = None) -> NewEvent:
+    """The event that ends an execution, or begins to undo it."""
+    if not compensate:
+        return engine_event(EventType.EXECUTION_CANCELLED, {"reason": reason}, event_id=event_id)
+    payload: dict[str, object] = {"outcome": ExecutionStatus.CANCELLED.value}
+    if reason is not None:
+        payload["reason"] = reason
+    return engine_event(EventType.EXECUTION_CANCELLING, payload, event_id=event_id)
+
+
+async def pause(appender: Appender, execution_id: int, reason: str | None = None) -> Standing:
+    """Hand out no more of an execution's commands; what workers have goes on, and so do timers.
+
+    Repeated, it answers the same. Raises `NotFound` and `Conflict` (ended or compensating).
+    """
+    return await _one(appender, execution_id, engine_event(EventType.EXECUTION_PAUSED, {"reason": reason}))
+
+
+async def resume(appender: Appender, execution_id: int, reason: str | None = None) -> Standing:
+    """Hand out what a pause has held; raises like `pause`."""
+    return await _one(appender, execution_id, engine_event(EventType.EXECUTION_RESUMED, {"reason": reason}))
+
+
+async def reopen(
+    checkout: Checkout,
+    appender: Appender,
+    execution_id: int,
+    *,
+    step: str | None = None,
+    reason: str | None = None,
+) -> Standing:
+    """Retry an execution that failed, timed out or was cancelled: what did not complete begins again.
+
+    Its deadline is that of its definition, from now on; `step` must be one that begins again. Raises
+    `NotFound`, `Purged` and `Conflict`, whose code says why not: see `engine.domain.reopening`.
+    """
+    payload: dict[str, object] = {"reason": reason}
+    if step is not None:
+        payload["step"] = step
+    async with checkout() as connection:
+        payload |= await fresh_deadline(connection, execution_id)
+    # The id tells the append that it tries for the second time: the execution has not failed once more.
+    event_id = derive_id("reopen", execution_id, uuid4().hex)
+    event = engine_event(EventType.EXECUTION_REOPENED, payload, event_id=event_id)
     return await _one(appender, execution_id, event)
 
 

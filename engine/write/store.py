@@ -1,8 +1,9 @@
 """The rows of an append: what its streams recorded and decided, in as few statements as their locks allow.
 
-New heads first, then one statement for events, locked heads, commands and messages, then timers and
-deliveries. Within that statement only commands can be waited for: the heads are locked already, and
-nobody sees the inserted rows before the COMMIT. So the order of locks is that of the statements.
+New heads first, then one statement for events, locked heads, commands and messages, then timers,
+deliveries and incidents. Within that statement only commands can be waited for: the heads are locked
+already, and nobody sees the inserted rows before the COMMIT. So the order of locks is that of the
+statements. An append that pauses or resumes closes its commands with those it holds or releases.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from engine.domain.ids import shard_of
 from engine.domain.messages import Draft
 from engine.domain.subjects import event_subject
 from engine.write.requests import Committed, Delivery
+from engine.write.seldom import Seldom, hold_commands, move_deadlines, open_incidents
 from engine.write.sheet import EVENT_COLUMNS
 from engine.write.stream import Stream
 from sql import queries
@@ -50,6 +52,7 @@ class _Effects:
     closed: set[int] = field(default_factory=set)
     timers: dict[tuple[int, str], SetTimer | None] = field(default_factory=dict)
     deliveries: list[Deliver] = field(default_factory=list)
+    seldom: Seldom = field(default_factory=Seldom)
 
 
 async def write(connection: asyncpg.Connection, streams: Sequence[Stream], committed: Committed) -> None:
@@ -58,9 +61,11 @@ async def write(connection: asyncpg.Connection, streams: Sequence[Stream], commi
     effects = _effects(streams)
     _announce(changed, committed)
     await _write_new_heads(connection, changed)
+    await move_deadlines(connection, effects.seldom)
     await _record(connection, changed, effects, committed)
     await _write_timers(connection, effects.timers)
     await _write_deliveries(connection, effects.deliveries, committed)
+    await open_incidents(connection, effects.seldom)
 
 
 def _effects(streams: Iterable[Stream]) -> _Effects:
@@ -78,6 +83,8 @@ def _effects(streams: Iterable[Stream]) -> _Effects:
                     found.timers[execution_id, key] = None
                 case Deliver():
                     found.deliveries.append(effect)
+                case _:
+                    found.seldom.take(effect)
     return found
 
 
@@ -118,10 +125,12 @@ async def _record(
             SQL.record,
             *columns(events, len(EVENT_COLUMNS)),
             *columns(heads, 6),
-            closed,
-            *columns(issued, 13),
+            [] if effects.seldom.paused else closed,
+            *columns(issued, 15),
             *columns(messages, 8),
         )
+    if effects.seldom.paused:
+        await hold_commands(connection, effects.seldom, closed, committed)
 
 
 def _head_row(stream: Stream) -> Row:
@@ -139,7 +148,8 @@ def _head_row(stream: Stream) -> Row:
 def _to_issue(effects: _Effects, committed: Committed) -> list[IssueCommand]:
     wanted = [command for command in effects.issued if command.command_id not in effects.closed]
     for command in wanted:
-        committed.pools[command.pool] = committed.pools.get(command.pool, 0) + 1
+        if not command.held:
+            committed.pools[command.pool] = committed.pools.get(command.pool, 0) + 1
     return wanted
 
 
@@ -158,6 +168,8 @@ def _command_row(command: IssueCommand) -> Row:
         command.available_at,
         command.traceparent,
         None if command.handles is None else command.handles.decode(),
+        command.held,
+        "held" if command.held else "pending",
     )
 
 

@@ -1,4 +1,4 @@
-"""`playlog get`, `list`, `events`, `steps`, `payload`, `cancel` and `signal`."""
+"""`playlog get`, `list`, `events`, `steps`, `payload` and `signal`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ def add_to(app: typer.Typer) -> None:
     command(app)(events)
     command(app)(steps)
     command(app)(payload)
-    command(app)(cancel)
     command(app)(signal)
 
 
@@ -86,17 +85,6 @@ async def payload(
     )  # to be read or piped on: colours would take longer than the rest
 
 
-async def cancel(
-    session: Session,
-    execution: IdArgument,
-    reason: Annotated[str | None, typer.Option(help="Why; it is recorded.")] = None,
-) -> None:
-    """End an execution at once."""
-    async with session.client() as client:
-        standing = await client.cancel(execution, reason)
-    session.answer(standing, _standing(standing))
-
-
 async def signal(
     session: Session,
     execution: IdArgument,
@@ -106,7 +94,7 @@ async def signal(
     """Send a signal to an execution; one that nobody waits for yet is kept."""
     async with session.client() as client:
         standing = await client.signal(execution, name, read_json(data))
-    session.answer(standing, _standing(standing))
+    session.answer(standing, standing_text(standing))
 
 
 def read_json(text: str | None) -> JsonValue:
@@ -120,5 +108,6 @@ def read_json(text: str | None) -> JsonValue:
     return value
 
 
-def _standing(standing: Standing) -> str:
+def standing_text(standing: Standing) -> str:
+    """Say where an execution stands after a write."""
     return f"execution {standing['execution_id']} is {standing['status']} at version {standing['version']}"

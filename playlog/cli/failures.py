@@ -47,7 +47,10 @@ _ADVICE: dict[int, str] = {
 _ADVICE_BY_CODE = {
     "unknown_playbook": "register it with `playlog register FILE`; paths are case-sensitive",
     "unknown_execution": "`playlog list` shows the executions there are",
-    "paused": "allow new executions of it before starting one",
+    "paused": "allow new executions of it with `playlog resume PATH`",
+    "compensating": "`playlog run` and `playlog get` show when it has ended",
+    "not_ended": "`playlog cancel` ends it",
+    "compensated": "`playlog run` starts one",
 }
 
 EXPECTED = (PlaylogError, ApiError, ApiUnreachable, TimeoutError, OSError)

@@ -10,6 +10,7 @@ create table playlog.command (
     pool text not null,
     priority smallint not null default 0,
     state text not null default 'pending',
+    paused boolean not null default false,
     input json not null,
     handles json,
     timeout_seconds double precision not null,
@@ -24,6 +25,7 @@ create table playlog.command (
     traceparent text,
     constraint command_pk primary key (command_id),
     constraint command_state check (state in ('pending', 'claimed', 'held', 'closed')),
+    constraint command_paused check (not (paused and state = 'pending')),
     constraint command_lease check (
         state <> 'claimed' or (lease_token is not null and leased_until is not null and deadline is not null))
 ) with (fillfactor = 70);
@@ -31,6 +33,8 @@ comment on column playlog.command.handles is
     'the places in the input where a reference stands for its payload; null when there are none';
 comment on column playlog.command.deadline is 'end of the attempt, counted from its claim; no lease goes beyond it';
 comment on column playlog.command.announced_at is 'when the first heartbeat recorded the claim in the log';
+comment on column playlog.command.paused is
+    'whether its execution is paused; state held means: paused, or waiting for a slot of its concurrency key';
 create index command_claimable on playlog.command (pool, priority desc, available_at, command_id)
     where state = 'pending';
 create index command_leased on playlog.command (leased_until) where state = 'claimed';

@@ -104,18 +104,57 @@ with recorded as (
     where c.command_id = held.command_id
 ), issued as (
     insert into playlog.command (command_id, execution_id, step, item, attempt, tool, pool, priority, input,
-        timeout_seconds, available_at, traceparent, handles)
+        timeout_seconds, available_at, traceparent, handles, paused, state)
     select * from unnest($24::bigint[], $25::bigint[], $26::text[], $27::integer[], $28::integer[],
         $29::text[], $30::text[], $31::smallint[], $32::json[], $33::double precision[], $34::timestamptz[],
-        $35::text[], $36::json[])
+        $35::text[], $36::json[], $37::boolean[], $38::text[])
 )
 insert into playlog.outbox (shard, execution_id, first_version, last_version, event_id, subject, payload,
     traceparent)
 select shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent
-from unnest($37::smallint[], $38::bigint[], $39::integer[], $40::integer[], $41::bigint[], $42::text[],
-    $43::text[], $44::text[]) with ordinality
+from unnest($39::smallint[], $40::bigint[], $41::integer[], $42::integer[], $43::bigint[], $44::text[],
+    $45::text[], $46::text[]) with ordinality
     as o (shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent, place)
 order by place
+
+-- name: hold_commands
+-- Close commands, and hold or release all others of these executions, locked in the order of heartbeats.
+-- A claimed command stays with its worker.
+with locked as materialized (
+    select c.command_id, h.paused, c.command_id = any($1::bigint[]) as ends
+    from playlog.command c
+    left join unnest($2::bigint[], $3::boolean[]) as h (execution_id, paused)
+        on h.execution_id = c.execution_id
+    where c.state <> 'closed' and (c.command_id = any($1::bigint[]) or c.execution_id = any($2::bigint[]))
+    order by c.command_id
+    for update of c
+), closed as (
+    update playlog.command c set state = 'closed', closed_at = clock_timestamp()
+    from locked
+    where c.command_id = locked.command_id and locked.ends
+)
+update playlog.command c
+set paused = locked.paused,
+    state = case when c.state = 'claimed' then 'claimed' when locked.paused then 'held' else 'pending' end
+from locked
+where c.command_id = locked.command_id and not locked.ends
+returning c.pool, c.state
+
+-- name: move_deadlines
+-- The deadlines of executions that are retried; their heads are locked.
+update playlog.execution e
+set deadline = n.deadline
+from unnest($1::bigint[], $2::timestamptz[]) as n (execution_id, deadline)
+where e.execution_id = n.execution_id
+
+-- name: open_incidents
+-- What went wrong for good and wants a person; seen again, the newest words count.
+insert into playlog.incident as i (kind, execution_id, subject, detail)
+select n.kind, n.execution_id, n.subject, n.detail
+from unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) as n (kind, execution_id, subject, detail)
+order by n.kind, n.subject
+on conflict (kind, subject) where resolved_at is null
+do update set detail = excluded.detail, seen_at = clock_timestamp()
 
 -- name: set_timers
 -- Timers of waits and deadlines; setting one again moves it.

@@ -33,6 +33,13 @@ join playlog.playbook_version v on v.path = p.path and v.version = coalesce($2, 
 left join playlog.definition d on d.definition_hash = v.definition_hash and not v.definition_hash = any($3)
 where p.path = $1
 
+-- name: definition_of
+-- The definition of an execution, and the clock.
+select d.canonical, clock_timestamp() as moment
+from playlog.execution e
+join playlog.definition d on d.definition_hash = e.definition_hash
+where e.execution_id = $1
+
 -- name: pause
 -- Stop or allow new executions of a path.
 update playlog.playbook set paused = $2, updated_at = clock_timestamp() where path = $1 returning path

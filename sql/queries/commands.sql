@@ -64,7 +64,7 @@ where c.command_id = held.command_id
 select command_id, state, lease_token from playlog.command where command_id = any($1::bigint[])
 
 -- name: release
--- Hand commands back unfinished: claimable again at once, the old lease is void.
+-- Hand commands back unfinished: claimable again at once unless paused, the old lease is void.
 with held as materialized (
     select c.command_id
     from unnest($1::bigint[], $2::bigint[]) as h (command_id, lease_token)
@@ -74,7 +74,7 @@ with held as materialized (
     for update of c
 )
 update playlog.command c
-set state = 'pending', lease_token = null, leased_until = null, deadline = null, worker_id = null,
+set state = case when c.paused then 'held' else 'pending' end, lease_token = null, leased_until = null, deadline = null, worker_id = null,
     claimed_at = null, announced_at = null
 from held
 where c.command_id = held.command_id
