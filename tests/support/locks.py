@@ -49,6 +49,7 @@ EARLIER = {"append.lock_deliveries": "execution"}
 """Statements that come earlier than their table: the carried delivery goes with the head of its target."""
 HELD = {
     "append.record": {"execution": "append.lock_heads"},
+    "append.move_deadlines": {"execution": "append.lock_heads"},
     "append.drop_deliveries": {"delivery": "append.lock_deliveries"},
     "append.release_keys": {"idempotency": "append.claim_keys"},
     "shards.served": {"shard": "shards.lock"},

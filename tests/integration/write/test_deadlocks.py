@@ -16,7 +16,7 @@ from engine.runtime.database import checkout
 from engine.write import commands, deliveries, outbox, publishing, shards
 from engine.write.append import Context, append
 from engine.write.commands import Lease
-from engine.write.executions import StartOrder, engine_event, start_request
+from engine.write.executions import StartOrder, cancel_event, engine_event, start_request
 from engine.write.materialize import Intake
 from engine.write.parking import Failure, park
 from engine.write.requests import Request
@@ -126,6 +126,31 @@ async def test_an_append_that_closes_commands_meets_a_worker_that_names_them_bac
     await meet(pool, Meeting(hold, beating, closing) if beat_first else Meeting(hold, closing, beating))
     assert (await engine.types(execution_id))[-1] == "execution.cancelled"
     assert await engine.value("select count(*) from playlog.command where state <> 'closed'") == 0
+
+
+@pytest.mark.parametrize("beat_first", [False, True])
+async def test_an_append_that_closes_and_holds_commands_meets_a_heartbeat(
+    engine: Engine, pool: Pool, beat_first: object
+) -> None:
+    """The command that is held lies below the one that is closed; both are locked in one order."""
+    await engine.register(ONE)
+    paused, cancelled = [await engine.start("t/one") for _ in range(2)]
+    leases = {each.execution_id: Lease(each.command_id, each.lease_token) for each in await engine.claim()}
+    both = [leases[cancelled], leases[paused]]
+    assert both[0].command_id > both[1].command_id
+    pausing = engine_event(EventType.EXECUTION_PAUSED, {})
+    steering = appending(
+        Request(execution_id=cancelled, events=(cancel_event(None, compensate=False),), origin=Origin.ENGINE),
+        Request(execution_id=paused, events=(pausing,), origin=Origin.ENGINE),
+    )
+
+    async def beating(connection: Connection) -> object:
+        return await commands.extend(connection, both, 60)
+
+    hold = locking("command", both[1].command_id)
+    await meet(pool, Meeting(hold, beating, steering) if beat_first else Meeting(hold, steering, beating))
+    states = "select array_agg(state || ' ' || paused order by command_id) from playlog.command"
+    assert await engine.value(states) == ["claimed true", "closed false"]
 
 
 async def test_a_claim_waits_for_nobody(engine: Engine, pool: Pool) -> None:

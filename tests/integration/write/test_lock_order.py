@@ -15,7 +15,7 @@ from engine.read.projection import project
 from engine.runtime import database
 from engine.runtime.database import checkout, open_pool
 from engine.write import catalog
-from engine.write.executions import StartOrder, cancel, signal, start_request
+from engine.write.executions import StartOrder, cancel, pause, reopen, resume, signal, start_request
 from engine.write.partitions import ensure_ahead, make_for
 from engine.write.store import COPY_FROM
 from scheduler.due import DueRole
@@ -58,6 +58,12 @@ steps:
   - {name: ask, wait: {event: go, timeout: 1h}}
   - {name: child, tool: playbook, with: {playbook: t/child}}
   - {name: b, tool: noop}
+"""
+SAGA = """
+playbook: t/saga
+steps:
+  - {name: a, tool: noop, compensate: {tool: noop, retry: {max_attempts: 1}}}
+  - {name: ask, wait: {event: go, timeout: 1h}}
 """
 LONG_AGO = "update playlog.command set claimed_at = claimed_at - interval '1 min' where state = 'claimed'"
 DUE = """
@@ -103,6 +109,8 @@ async def test_claims_and_heartbeats_lock_commands_only(connection: asyncpg.Conn
     [
         ([*APPEND, "append.record", "append.set_timers", "append.insert_deliveries"], []),
         ([*APPEND, "append.insert_heads", COPY, "append.record"], []),
+        ([*APPEND, "append.move_deadlines", "append.record", "append.hold_commands"], []),
+        ([*APPEND, "append.hold_commands", "append.record"], ["append.record after append.hold_commands"]),
         (["append.record"], ["append.record without append.lock_heads"]),
         ([*APPEND, "append.record", "append.lock_heads"], ["append.lock_heads after append.record"]),
         ([*APPEND, "append.set_timers", "append.record"], ["append.record after append.set_timers"]),
@@ -150,13 +158,14 @@ async def executions(client: Client, pool: asyncpg.Pool) -> None:
     """Starts with keys, commands of every fate, a wait, a child and its cancel, another system's events."""
     desk = client.api.desk
     async with checkout(pool) as lent:
-        for source in (CHILD, EVERYTHING):
+        for source in (CHILD, EVERYTHING, SAGA):
             await catalog.register(lent, parse(source.encode()), source)
         await catalog.pause(lent, "t/child", paused=False)
         for name in ("one", "two"):
             resolved, definition = await desk.definitions.resolve(lent, "t/child", None)
             order = StartOrder(playbook="t/child", key="k", idempotency_key=name)
             await desk.appender.submit(start_request(definition, resolved, order))
+    await steered(client)
     first = await to_the_child(client)
     await cancel(desk.appender, first)
     await desk.deliveries.step()
@@ -167,6 +176,22 @@ async def executions(client: Client, pool: asyncpg.Pool) -> None:
     row = {"execution_id": 4711, "event_type": "step.exit"}
     rows = [{**row, "event_id": number} for number in range(1, COPY_FROM + 1)]
     assert (await client.post("/events/project", {"events": rows})).body["projected"] == COPY_FROM
+
+
+async def steered(client: Client) -> None:
+    """A pause and its end, a retry, a cancel that undoes a step, and what cannot be undone."""
+    appender = client.api.desk.appender
+    execution_id = await client.start("t/saga")
+    await pause(appender, execution_id)
+    await cancel(appender, execution_id)
+    await reopen(client.api.borrow, appender, execution_id)
+    await pause(appender, execution_id)
+    await resume(appender, execution_id)
+    assert await work(client)
+    await cancel(appender, execution_id, compensate=True)
+    failed = {"status": "failed", "error": {"code": "no", "message": "no"}}
+    await client.settle(*({**result(command), **failed} for command in await client.claim()))
+    assert (await client.engine.types(execution_id))[-1] == "execution.cancelled"
 
 
 async def to_the_child(client: Client) -> int:
