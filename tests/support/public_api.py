@@ -18,6 +18,7 @@ from engine.runtime.health import Health
 from engine.runtime.http import serve
 from engine.runtime.settings import PublicApiProcess
 from engine.write.desk import open_desk
+from engine.write.writer import Appender
 from public_api.process import make_public_app, reader
 from public_api.routes import Api
 from public_api.waiters import Waiters
@@ -86,6 +87,7 @@ class PublicApi:
     connection: Connection
     wakes: list[tuple[str, bytes]]
     app: web.Application
+    appender: Appender
     port: int = 0
     started: list[int] = field(default_factory=list)
 
@@ -142,4 +144,4 @@ async def running_public_api(database_url: str) -> AsyncIterator[PublicApi]:
         stack.push_async_callback(server.close)
         session = aiohttp.ClientSession(f"http://127.0.0.1:{server.port}")
         stack.push_async_callback(session.close)
-        yield PublicApi(session, counted, waiters, connection, wakes, app, server.port)
+        yield PublicApi(session, counted, waiters, connection, wakes, app, desk.appender, server.port)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.read.incidents import report_poison, resolve_poison
-from tests.support.internal_api import Client
+from tests.support.internal_api import Client, result
 
 
 async def test_incidents_are_listed_newest_first_by_state(client: Client) -> None:
@@ -22,6 +22,26 @@ async def test_incidents_are_listed_newest_first_by_state(client: Client) -> Non
         page = (await client.get(f"/incidents?state={state}")).body["incidents"]
         assert [each["execution_id"] for each in page] == expected
     assert (await client.get("/incidents?state=x")).status == 422
+
+
+async def test_a_compensation_that_failed_is_among_the_open_incidents(client: Client) -> None:
+    source = """
+playbook: t/saga
+steps:
+  - {name: book, tool: noop, compensate: {tool: noop, retry: {max_attempts: 1}}}
+  - {name: pay, tool: noop}
+"""
+    await client.engine.register(source)
+    execution_id = await client.start("t/saga")
+    await client.settle(*(result(command) for command in await client.claim()))
+    failed = {"status": "failed", "error": {"code": "no_seat", "message": "no seat"}}
+    for _ in range(2):
+        await client.settle(*({**result(command), **failed} for command in await client.claim()))
+    assert (await client.engine.types(execution_id))[-2:] == ["compensation.failed", "execution.failed"]
+    (found,) = (await client.get("/incidents?state=open")).body["incidents"]
+    assert (found["kind"], found["execution_id"]) == ("compensation_failed", execution_id)
+    assert found["subject"] == f"{execution_id}/book"
+    assert "no_seat" in found["detail"]
 
 
 async def test_workers_are_listed_by_name(client: Client) -> None:

@@ -29,8 +29,10 @@ async def test_every_way_to_read_a_purged_execution_answers_410(api: PublicApi, 
     for path in ("", "/events", "/steps", "/wait", "?min_version=1"):
         answer = await api.get(f"/executions/{gone}{path}")
         assert (answer.status, answer.json["code"]) == (410, "purged"), path
+    answer = await api.post(f"/executions/{gone}/retry")
+    assert (answer.status, answer.json["code"]) == (410, "purged")
     if whole:
-        for path in ("/cancel", "/signals/answer"):
+        for path in ("/cancel", "/pause", "/resume", "/signals/answer"):
             answer = await api.post(f"/executions/{gone}{path}", {})
             assert (answer.status, answer.json["code"]) == (410, "purged"), path
         assert (await api.get("/executions/by-key/mine")).status == 404

@@ -29,7 +29,7 @@ async def test_what_cannot_be_cancelled_or_told_is_refused(api: PublicApi) -> No
         answer = await api.post(path, {})
         assert (answer.status, answer.json["code"]) == (status, code), path
     live = await api.start()
-    answer = await api.post(f"/executions/{live}/cancel", {"compensate": True})
+    answer = await api.post(f"/executions/{live}/cancel", {"compensate": "yes"})
     assert (answer.status, answer.json["errors"][0]["loc"]) == (422, ["body", "compensate"])
 
 
