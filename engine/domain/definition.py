@@ -144,7 +144,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """A playbook addressed by the hash of its canonical form; `roots` have no incoming edge."""
+    """A playbook addressed by the hash of its canonical form; `roots` have no incoming edge.
+
+    Each of its executions has its `labels`, unless the one who starts it gives others of the same names.
+    """
 
     hash: bytes
     path: str
@@ -152,6 +155,7 @@ class Definition:
     roots: tuple[str, ...]
     output: Template | None = None
     inputs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
     deadline: float = DEFAULT_DEADLINE
     pool: str = "default"
     priority: int = 0

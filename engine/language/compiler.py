@@ -54,6 +54,7 @@ def compile_definition(canonical: bytes) -> domain.Definition:
         roots=graph.roots(outgoing),
         output=None if playbook.output is None else _template(playbook.output, scopes.at(Place.OUTPUT)),
         inputs={name: _plain(spec) for name, spec in (playbook.inputs or {}).items()},
+        labels=playbook.labels or {},
         deadline=domain.DEFAULT_DEADLINE if playbook.deadline is None else seconds(playbook.deadline),
         pool=playbook.pool or DEFAULT_POOL,
         priority=playbook.priority or 0,

@@ -99,21 +99,26 @@ def describe_attempts(
     """The attempts of one step, oldest first, from the events that name it.
 
     `signals` are the values that its waits got, by the version of the signal. What was open when the
-    execution ended, at `ended_at`, is cancelled.
+    execution ended, at `ended_at`, is cancelled; so is what a retry of the execution has begun anew.
     """
     attempts: list[Json] = []
     for event in events:
         if event.event_type in ISSUED:
+            _cancel([each for each in attempts if each["item"] == event.item], iso(event.recorded_at))
             attempts.append(_issued(event, len(attempts) + 1))
             continue
         attempt = _attempt_of(attempts, event)
         if attempt is not None:
             _apply(attempt, event, signals)
     if ended_at is not None:
-        for attempt in attempts:
-            if attempt["ended_at"] is None:
-                attempt |= {"status": "cancelled", "ended_at": iso(ended_at)}
+        _cancel(attempts, iso(ended_at))
     return attempts
+
+
+def _cancel(attempts: Iterable[Json], ended_at: str) -> None:
+    for attempt in attempts:
+        if attempt["ended_at"] is None:
+            attempt |= {"status": "cancelled", "ended_at": ended_at}
 
 
 def signals_of(events: Sequence[RecordedEvent]) -> list[int]:

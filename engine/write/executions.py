@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import blake2b
 from uuid import uuid4
@@ -103,9 +103,10 @@ def start_request(
         priority=definition.priority if order.priority is None else order.priority,
         deadline=resolved.moment + timedelta(seconds=seconds),
     )
+    labelled = replace(order, labels={**definition.labels, **order.labels})
     event = engine_event(
         EventType.EXECUTION_STARTED,
-        _started_payload(head, check_inputs(definition, order.inputs), order, parent),
+        _started_payload(head, check_inputs(definition, order.inputs), labelled, parent),
         event_id=derive_id("started", resolved.execution_id),
         traceparent=order.traceparent,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 import asyncpg
@@ -94,3 +95,10 @@ async def test_the_first_answer_stands_although_the_playbook_was_paused_or_chang
     await engine.register(ONE.replace("n:", "m:"))
     await catalog.pause(engine.connection, "t/one", paused=True)
     assert (await start(engine, key="order-1", inputs={"n": 2})).execution_id == first.execution_id
+
+
+async def test_an_execution_has_the_labels_of_its_playbook_unless_it_is_given_others(engine: Engine) -> None:
+    await engine.register(ONE.replace("steps:", "labels: {team: a, tier: gold}, steps:"))
+    started = await start(engine, labels={"team": "b"}, key="one")
+    assert (await engine.state(started.execution_id)).labels == {"team": "b", "tier": "gold"}
+    assert await start(engine, labels={"team": "b"}, key="one") == replace(started, created=False)

@@ -167,3 +167,12 @@ def test_a_claimed_attempt_runs_on_its_worker() -> None:
     play.send("command.claimed", claimed, command_id=command.command_id, step="first")
     [attempt] = shown(play, "first")
     assert (attempt["status"], attempt["worker"], attempt["started_at"]) == ("running", "w7", at)
+
+
+def test_an_attempt_that_the_end_cut_short_stays_cancelled_after_a_retry() -> None:
+    play = given(TWO)
+    play.cancel()
+    play.pass_time(60)
+    play.reopen()
+    assert [attempt["status"] for attempt in shown(play, "first")] == ["cancelled", "queued"]
+    assert describe(play.state, Values(), POOLS)["ended_at"] is None
