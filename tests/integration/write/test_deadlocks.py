@@ -138,6 +138,8 @@ async def test_an_append_that_closes_and_holds_commands_meets_a_heartbeat(
     leases = {each.execution_id: Lease(each.command_id, each.lease_token) for each in await engine.claim()}
     both = [leases[cancelled], leases[paused]]
     assert both[0].command_id > both[1].command_id
+    await engine.connection.execute(BACKWARDS["command"], both[1].command_id)
+    await engine.connection.execute("analyze playlog.command")
     pausing = engine_event(EventType.EXECUTION_PAUSED, {})
     steering = appending(
         Request(execution_id=cancelled, events=(cancel_event(None, compensate=False),), origin=Origin.ENGINE),
@@ -147,7 +149,7 @@ async def test_an_append_that_closes_and_holds_commands_meets_a_heartbeat(
     async def beating(connection: Connection) -> object:
         return await commands.extend(connection, both, 60)
 
-    hold = locking("command", both[1].command_id)
+    hold = locking("command", both[0].command_id)
     await meet(pool, Meeting(hold, beating, steering) if beat_first else Meeting(hold, steering, beating))
     states = "select array_agg(state || ' ' || paused order by command_id) from playlog.command"
     assert await engine.value(states) == ["claimed true", "closed false"]

@@ -181,6 +181,8 @@ def test_a_cycle_goes_on_where_it_failed() -> None:
         play.complete("draft")
         play.complete("review", answer)
     play.complete("draft")
+    play.cancel()
+    assert play.reopen() == ["execution.reopened", "command.issued"]
     play.fail("draft")
     assert play.reopen() == ["execution.reopened", "command.issued"]
     assert play.open_steps == ["draft"]
