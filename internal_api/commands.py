@@ -126,6 +126,7 @@ def _shown(command: Claimed) -> dict[str, object]:
         "tool": command.tool,
         "input": orjson.Fragment(command.input),
         "handles": orjson.Fragment(command.handles),
+        "deferred": orjson.Fragment(command.deferred),
         "lease_token": str(command.lease_token),
         "leased_until": iso(command.leased_until),
         "deadline": iso(command.deadline),

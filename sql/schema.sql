@@ -34,6 +34,7 @@ create table playlog.command (
     paused boolean not null default false,
     input json not null,
     handles json,
+    deferred json,
     timeout_seconds double precision not null,
     available_at timestamp with time zone not null,
     deadline timestamp with time zone,
@@ -51,6 +52,7 @@ create table playlog.command (
 ) with (fillfactor=70);
 comment on column playlog.command.announced_at is 'when the first heartbeat recorded the claim in the log';
 comment on column playlog.command.deadline is 'end of the attempt, counted from its claim; no lease goes beyond it';
+comment on column playlog.command.deferred is 'the places in the input where an expression stands for the worker to evaluate; null when there are none';
 comment on column playlog.command.handles is 'the places in the input where a reference stands for its payload; null when there are none';
 comment on column playlog.command.paused is 'whether its execution is paused; state held means: paused, or waiting for a slot of its concurrency key';
 CREATE INDEX command_claimable ON playlog.command USING btree (pool, priority DESC, available_at, command_id) WHERE (state = 'pending'::text);

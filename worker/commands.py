@@ -23,8 +23,8 @@ Id = str | int
 class Command:
     """A claimed step attempt; ids and token are kept as the API answered them.
 
-    `handles` are the places in the input where a reference stands for its payload. `expires_at` and
-    `claimed_at` are on this machine's monotonic clock.
+    `handles` are the places in the input where a reference stands for its payload, `deferred` those where an
+    expression stands to be evaluated. `expires_at` and `claimed_at` are on this machine's monotonic clock.
     """
 
     command_id: Id
@@ -36,6 +36,7 @@ class Command:
     tool: str
     input: object
     handles: tuple[Place, ...]
+    deferred: tuple[Place, ...]
     traceparent: str | None
     claimed_at: float
     expires_at: float
@@ -68,17 +69,19 @@ def read_command(row: dict[str, object], now: float) -> Command:
         item=item if isinstance(item, int) else None,
         tool=tool,
         input=row.get("input"),
-        handles=_handles(row.get("handles")),
+        handles=_places(row, "handles"),
+        deferred=_places(row, "deferred"),
         traceparent=traceparent if isinstance(traceparent, str) else None,
         claimed_at=now,
         expires_at=now + _seconds_left(row),
     )
 
 
-def _handles(places: object) -> tuple[Place, ...]:
+def _places(row: dict[str, object], kind: str) -> tuple[Place, ...]:
+    places = row.get(kind)
     found = [] if places is None else places
     if not isinstance(found, list) or not all(isinstance(place, list) for place in found):
-        raise TypeError("handles are a list of places")
+        raise TypeError(f"{kind} are a list of places")
     return tuple(found)
 
 

@@ -14,6 +14,7 @@ from worker.tools.contract import ToolFailed
 
 if TYPE_CHECKING:
     from worker.api_client import InternalApi
+    from worker.masking import Mask
 
 
 class Payloads:
@@ -22,13 +23,13 @@ class Payloads:
     def __init__(self, api: InternalApi) -> None:
         self._api = api
 
-    async def result(self, command: Command, output: object, started_at: str) -> Result:
-        """Return the result for what a tool returned; above 64 KiB it is stored and referred to.
+    async def result(self, command: Command, output: object, started_at: str, mask: Mask) -> Result:
+        """Return the result for what a tool returned, masked; above 64 KiB it is stored and referred to.
 
         Raises `ToolFailed`: `validation` for what is not JSON, `output_too_large` above 16 MiB.
         """
         try:
-            data = b"null" if output is None else orjson.dumps(output)
+            data = b"null" if output is None else orjson.dumps(mask.value(output))
         except TypeError as error:
             raise ToolFailed("validation", f"not JSON: {error}") from None
         if len(data) <= INLINE_BYTES:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from worker.api_client import Answer, InternalApi
+    from worker.secrets import Secrets
     from worker.step_logs import StepLogs
     from worker.tools.contract import Tool
 
@@ -61,11 +62,19 @@ class PoolLoop:
     """Runs commands of one pool until it is told to drain."""
 
     def __init__(
-        self, pool: Pool, api: InternalApi, tools: Mapping[str, Tool], *, held: Held, logs: StepLogs
+        self,
+        pool: Pool,
+        api: InternalApi,
+        tools: Mapping[str, Tool],
+        *,
+        secrets: Secrets,
+        held: Held,
+        logs: StepLogs,
     ) -> None:
         self._pool = pool
         self._api = api
         self._tools = tools
+        self._secrets = secrets
         self._held = held
         self._logs = logs
         self._payloads = Payloads(api)
@@ -210,7 +219,8 @@ class PoolLoop:
         while self._ready and len(self._running) < self._pool.slots and not self._draining:
             command = self._ready.popleft()
             write = self._logs.writer(command)
-            task = asyncio.create_task(run_attempt(self._tools, self._payloads, command, write))
+            attempt = run_attempt(self._tools, self._payloads, self._secrets, command, write)
+            task = asyncio.create_task(attempt)
             self._running[command.key] = task
             task.add_done_callback(partial(self._ended, command))
         metrics.busy_slots.set(len(self._running))

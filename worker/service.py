@@ -27,19 +27,20 @@ if TYPE_CHECKING:
 
     from engine.runtime.health import Health
     from engine.runtime.settings import WorkerProcess, WorkerSettings
+    from worker.secrets import Secrets
     from worker.tools.contract import Tool
 
 _GRACE_SHARE = 0.9
 
 
-async def work(settings: WorkerProcess, stop: asyncio.Event, health: Health) -> None:
+async def work(settings: WorkerProcess, secrets: Secrets, stop: asyncio.Event, health: Health) -> None:
     """Claim and run commands until `stop`, then drain within the grace."""
     value = settings.internal_api_token.get_secret_value() if settings.internal_api_token else None
     token = Token(value=value, file=settings.internal_api_token_file)
     pool, held = pool_of(settings), Held()
     async with InternalApi(settings.internal_api_url, token) as api, open_tools(settings) as tools:
         logs = StepLogs(api)
-        loop = PoolLoop(pool, api, tools, held=held, logs=logs)
+        loop = PoolLoop(pool, api, tools, secrets=secrets, held=held, logs=logs)
         running = asyncio.get_running_loop()
         heartbeat = HeartbeatThread(
             settings.internal_api_url,

@@ -104,6 +104,7 @@ def _issue(turn: Turn, slot: Slot, asked: Written, delay: float, payload: dict[s
         priority=turn.state.priority if call.priority is None else call.priority,
         input=asked.encoded,
         handles=orjson.dumps(asked.places) if asked.places else None,
+        deferred=orjson.dumps(asked.deferred) if asked.deferred else None,
         timeout=call.timeout,
         available_at=available_at,
         held=turn.state.paused,

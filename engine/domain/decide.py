@@ -57,7 +57,7 @@ def finish(turn: Turn) -> Decision:
             output = template.render(scope_of(turn.state, turn.supply, template))
         except ExpressionFailed as failed:
             return _fail(turn, error("output_error", str(failed)))
-    encoded, places, _ = written(output)
+    encoded, places, *_ = written(output)
     if len(encoded) > MAX_OUTPUT_BYTES:
         return _fail(turn, error("output_error", f"the output exceeds {MAX_OUTPUT_BYTES} bytes"))
     payload: dict[str, object] = {"output": output}

@@ -15,8 +15,9 @@ STEP_TIMERS = ("wait", "deadline", "retry")
 class IssueCommand:
     """One step attempt for a worker; `input` is JSON, `timeout` seconds from its claim.
 
-    `handles` is a JSON list of the places in the input where a reference stands for its payload. A command
-    that is `held` is not handed out before it is released.
+    `handles` is a JSON list of the places in the input where a reference stands for its payload, `deferred`
+    of those where an expression stands that the worker evaluates. A command that is `held` is not handed out
+    before it is released.
     """
 
     execution_id: int
@@ -30,6 +31,7 @@ class IssueCommand:
     timeout: float
     available_at: datetime
     handles: bytes | None = None
+    deferred: bytes | None = None
     traceparent: str | None = None
     item: int | None = None
     held: bool = False

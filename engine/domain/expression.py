@@ -32,3 +32,23 @@ class Expression:
     reads: frozenset[str]
     inputs: bool
     run: Callable[[Mapping[str, object]], object]
+
+
+class Deferred:
+    """What an expression gives that only a worker can evaluate: its source and the values it names.
+
+    `doubles` tells which of them are declared double. No dataclass on purpose: those would be written as
+    JSON by accident, without telling where.
+    """
+
+    __slots__ = ("doubles", "source", "values")
+
+    def __init__(self, source: str, values: Mapping[str, object], doubles: object = None) -> None:
+        self.source = source
+        self.values = values
+        self.doubles = doubles
+
+    def written(self) -> dict[str, object]:
+        """What stands in a command in its place; the values may hold handles."""
+        plain: dict[str, object] = {"source": self.source, "values": self.values}
+        return plain if self.doubles is None else {**plain, "doubles": self.doubles}

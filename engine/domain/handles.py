@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from engine.domain.carried import carried_value
-from engine.domain.expression import ExpressionFailed
+from engine.domain.expression import Deferred, ExpressionFailed
 
 SCHEME = "payload:"
 MOST_BYTES = 16 * 1024 * 1024
@@ -150,25 +150,38 @@ def held_value(event_type: str, payload: object) -> object:
 
 
 class Written(NamedTuple):
-    """A value as JSON, with references in place of its handles, which stand at `places`."""
+    """A value as JSON, with references in place of its handles, which stand at `places`.
+
+    At the places `deferred` stand expressions with the values they name, for a worker to evaluate.
+    """
 
     encoded: bytes
     places: list[Place]
     handles: list[Handle]
+    deferred: list[Place]
 
 
 def written(value: object) -> Written:
     """Encode what expressions gave."""
     met: list[Handle] = []
+    deferred: list[Deferred] = []
 
     def refer(part: object) -> object:
+        if isinstance(part, Deferred):
+            deferred.append(part)
+            return part.written()
         if not isinstance(part, Handle):
             raise TypeError(type(part).__name__)
         met.append(part)
         return {"reference": part.reference}
 
     encoded = orjson.dumps(value, default=refer)
-    return Written(encoded, [list(place) for place in _places(value, ())] if met else [], met)
+    return Written(
+        encoded,
+        _places(value, Handle) if met else [],
+        met,
+        _places(value, Deferred) if deferred else [],
+    )
 
 
 def opened(value: object) -> object:
@@ -199,12 +212,18 @@ def reference_at(value: Any, place: Place) -> dict[str, Any]:  # noqa: ANN401  #
     return reference
 
 
-def _places(value: object, at: tuple[str | int, ...]) -> Iterator[Place]:
-    if isinstance(value, Handle):
+def _places(value: object, kind: type) -> list[Place]:
+    return [list(place) for place in _found(value, kind, ())]
+
+
+def _found(value: object, kind: type, at: tuple[str | int, ...]) -> Iterator[Place]:
+    if isinstance(value, kind):
         yield at
-    elif isinstance(value, dict):
+    elif isinstance(value, Deferred):
+        yield from _found(value.written(), kind, at)
+    elif isinstance(value, Mapping):
         for key, part in value.items():
-            yield from _places(part, (*at, key))
+            yield from _found(part, kind, (*at, key))
     elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
-            yield from _places(part, (*at, index))
+            yield from _found(part, kind, (*at, index))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from engine.domain.deferred import no_output
 from engine.domain.definition import Template
 from engine.domain.events import iso
 from engine.domain.execution import Execution, Pointer
@@ -155,9 +156,7 @@ class _StepView(Mapping[str, object]):
             return status.value
         if key == "output":
             if status is not StepStatus.COMPLETED:
-                raise ExpressionFailed(
-                    "not_available", f"steps.{self._name}.output: the step is {status}, not completed"
-                )
+                raise no_output(self._name, status)
             return _output(self._name, self._state, self._supply)
         if key == "errors":
             return _of_items(self._name, self._state, self._supply, "errors")

@@ -14,7 +14,7 @@ from engine.language.expressions import ExpressionFault, analyse_expression
 from engine.language.faults import Path
 from engine.language.model import Compensate, Playbook, Retry, Step
 from engine.language.report import Report
-from engine.language.scopes import Place, Scopes
+from engine.language.scopes import Place, Scopes, input_place
 from engine.language.templates import expression_in, texts
 
 _FIXED = frozenset({"code", "query", "command"})
@@ -54,7 +54,7 @@ class ExpressionCheck:
         here = _Here(step, readable)
         own = _Here(step, None if readable is None else readable | {step.name})
         self._bare((*path, "when"), step.when, Place.GUARD, here)
-        self._template((*path, "with"), step.with_, Place.INPUT, here)
+        self._template((*path, "with"), step.with_, input_place(step.tool), here)
         self._fixed((*path, "with"), step.with_ or {})
         self._retry((*path, "retry"), step.retry, here)
         if step.wait is not None:
@@ -72,7 +72,7 @@ class ExpressionCheck:
             self._compensate((*path, "compensate"), step.compensate, _Here(None, own.readable))
 
     def _compensate(self, path: Path, call: Compensate, here: _Here) -> None:
-        self._template((*path, "with"), call.with_, Place.INPUT, here)
+        self._template((*path, "with"), call.with_, input_place(call.tool), here)
         self._fixed((*path, "with"), call.with_ or {})
         self._retry((*path, "retry"), call.retry, here)
 

@@ -14,9 +14,10 @@ from engine.domain.expression import Expression
 from engine.errors import Invalid
 from engine.language import graph, model
 from engine.language.canonical import definition_hash
+from engine.language.deferring import compile_leaf
 from engine.language.durations import seconds
 from engine.language.expressions import Scope, compile_expression
-from engine.language.scopes import Place, Scopes, scopes_of
+from engine.language.scopes import Place, Scopes, input_place, scopes_of
 from engine.language.templates import compile_template
 
 DEFAULT_POOL = "default"
@@ -73,7 +74,7 @@ class _Compiler:
         return domain.Step(
             name=step.name,
             tool=step.tool,
-            input=None if step.with_ is None else self._template(step.with_, Place.INPUT),
+            input=None if step.with_ is None else self._template(step.with_, input_place(step.tool)),
             when=self._expression(step.when, Place.GUARD),
             join=step.join,
             routes=None if step.next is None else self._routes(),
@@ -140,7 +141,7 @@ class _Compiler:
         return domain.Step(
             name=self._step.name,
             tool=call.tool,
-            input=None if call.with_ is None else within._template(call.with_, Place.INPUT),
+            input=None if call.with_ is None else within._template(call.with_, input_place(call.tool)),
             retry=UNDO_RETRY if call.retry is None else within._retry(call.retry),
             timeout=UNDO_DEADLINE if call.timeout is None else seconds(call.timeout),
             deadline=UNDO_DEADLINE,
@@ -158,7 +159,7 @@ class _Compiler:
 
 
 def _template(value: JsonValue, scope: Scope) -> domain.Template:
-    return compile_template(value, partial(compile_expression, scope=scope))
+    return compile_template(value, partial(compile_leaf, scope=scope))
 
 
 def _plain(spec: model.Input) -> Mapping[str, object]:

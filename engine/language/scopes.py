@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from engine.domain.attempts import CHILD_TOOL
 from engine.language.expressions import Scope
 from engine.language.expressions.types import (
     ANY_MAP,
@@ -20,6 +21,7 @@ from engine.language.expressions.types import (
     Type,
 )
 from engine.language.model import Input, Playbook, Step
+from engine.language.secrets import OF_A_CHILD, OUTSIDE_WITH, SECRET, SECRET_TYPE
 
 _EXECUTION = MapType({"id": STRING, "started_at": STRING})
 _ERROR = MapType({"code": STRING, "message": STRING, "status": DYN, "attempt": INT, "details": DYN})
@@ -42,6 +44,7 @@ class Place(Enum):
     UNTIL = "bool over output"
     KEY = "anything, of an item"
     INPUT = "anything, of an attempt"
+    CHILD_INPUT = "anything, of an attempt, recorded"
     OUTPUT = "anything"
 
     @property
@@ -57,7 +60,7 @@ _EXPECTED: Mapping[Place, Type] = {
     Place.UNTIL: BOOL,
     Place.MOMENT: STRING,
 }
-_OF_ATTEMPTS = frozenset({Place.INPUT, Place.RETRY})
+_OF_ATTEMPTS = frozenset({Place.INPUT, Place.CHILD_INPUT, Place.RETRY})
 _OF_ITEMS = frozenset({*_OF_ATTEMPTS, Place.KEY})
 _OF_ROUNDS = frozenset({*_OF_ATTEMPTS, Place.UNTIL})
 _OF_ERRORS = frozenset({Place.RETRY, Place.FAILURE})
@@ -85,7 +88,15 @@ class Scopes:
             names |= {step.map.as_: DYN, "item_index": INT}
         if step is not None and step.repeat is not None and place in _OF_ROUNDS:
             names["iteration"] = INT
-        return Scope(names=names)
+        if place is Place.INPUT:
+            return Scope(names=names, functions={SECRET: SECRET_TYPE})
+        why = OF_A_CHILD if place is Place.CHILD_INPUT else OUTSIDE_WITH
+        return Scope(names=names, elsewhere={SECRET: why})
+
+
+def input_place(tool: str | None) -> Place:
+    """Where the expressions of a tool's `with` stand."""
+    return Place.CHILD_INPUT if tool == CHILD_TOOL else Place.INPUT
 
 
 def scopes_of(playbook: Playbook, steps: Iterable[str], *, inputs_known: bool = True) -> Scopes:

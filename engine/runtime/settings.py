@@ -175,6 +175,9 @@ class WorkerSettings(SettingsGroup):
     tasks_path: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="Directories with the modules of the python tool, comma-separated."
     )
+    secrets_dir: Path | None = Field(
+        None, description="Directory whose files are the secrets that playbooks name, read at each attempt."
+    )
     http_allow: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Addresses, networks or hosts, `:port` or not, that the http tool may also reach."
     )

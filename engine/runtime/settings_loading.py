@@ -24,8 +24,8 @@ S = TypeVar("S", bound=SettingsGroup)
 SETTINGS_DIR = "PLAYLOG_SETTINGS_DIR"
 OTHER_NAMES = frozenset({SETTINGS_DIR})
 """Names that are no field."""
-OTHER_PREFIXES = ("PLAYLOG_SECRET_",)
-"""Names that belong to authors of playbooks."""
+SECRET_PREFIX = "PLAYLOG_SECRET_"  # noqa: S105  # a name
+"""Begins the names that belong to authors of playbooks."""
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$")
 """Kubernetes adds such variables for each service; one named `playlog-...` must not look like a typo."""
 
@@ -51,6 +51,13 @@ def load(kind: type[S], *, env_file: Path | None = Path(".env")) -> S:
     return loaded
 
 
+def secret_variables(env_file: Path | None = Path(".env")) -> dict[str, str]:
+    """Return the variables that hold secrets of playbooks: the environment's, then those of `.env`."""
+    file = dotenv.dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    found = {**file, **os.environ}
+    return {name: value for name, value in found.items() if name.startswith(SECRET_PREFIX) and value}
+
+
 def known_names() -> list[str]:
     """Return the environment name of every setting of every process, sorted."""
     return sorted({_env(field) for group in GROUPS for field in group.model_fields} | OTHER_NAMES)
@@ -65,7 +72,8 @@ def reference() -> str:
         "",
         "Environment variables win over `.env` in the working directory, then over files named like the",
         f"variable in the directory `{SETTINGS_DIR}`, then over the defaults below. An empty variable counts",
-        "as unset. An unknown `PLAYLOG_*` name stops the process, with the nearest known name.",
+        "as unset. An unknown `PLAYLOG_*` name stops the process, with the nearest known name; only names that",
+        f"begin with `{SECRET_PREFIX}` are free: they hold [secrets of playbooks](../howto/secrets.md).",
     ]
     for group in GROUPS:
         users = ", ".join(_role(process) for process in PROCESSES if issubclass(process, group))
@@ -106,7 +114,7 @@ def _names_in(env_file: Path | None) -> Iterable[str]:
 
 
 def _is_known(name: str) -> bool:
-    if not name.upper().startswith(PREFIX) or name.upper().startswith(OTHER_PREFIXES):
+    if not name.upper().startswith(PREFIX) or name.upper().startswith(SECRET_PREFIX):
         return True
     return name.upper() in known_names() or _SERVICE_LINK.search(name) is not None
 

@@ -30,7 +30,8 @@ UNKNOWN_COMMAND = rejected("unknown_command", "there is no such command")
 class Claimed:
     """A command in a worker's hands until `leased_until`; `input` is JSON, `timeout` seconds.
 
-    `handles` is a JSON list of the places in the input where a reference stands for its payload.
+    `handles` is a JSON list of the places in the input where a reference stands for its payload, `deferred`
+    of those where an expression stands that the worker evaluates.
     """
 
     command_id: int
@@ -46,6 +47,7 @@ class Claimed:
     timeout: float
     traceparent: str | None
     handles: bytes = b"[]"
+    deferred: bytes = b"[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ async def claim(
             timeout=row["timeout_seconds"],
             traceparent=row["traceparent"],
             handles=b"[]" if row["handles"] is None else row["handles"].encode(),
+            deferred=b"[]" if row["deferred"] is None else row["deferred"].encode(),
         )
         for row in rows
     ]

@@ -126,7 +126,7 @@ async def _record(
             *columns(events, len(EVENT_COLUMNS)),
             *columns(heads, 6),
             [] if effects.seldom.paused else closed,
-            *columns(issued, 15),
+            *columns(issued, 16),
             *columns(messages, 8),
         )
     if effects.seldom.paused:
@@ -170,6 +170,7 @@ def _command_row(command: IssueCommand) -> Row:
         None if command.handles is None else command.handles.decode(),
         command.held,
         "held" if command.held else "pending",
+        None if command.deferred is None else command.deferred.decode(),
     )
 
 

@@ -13,6 +13,7 @@ create table playlog.command (
     paused boolean not null default false,
     input json not null,
     handles json,
+    deferred json,
     timeout_seconds double precision not null,
     available_at timestamptz not null,
     deadline timestamptz,
@@ -31,6 +32,8 @@ create table playlog.command (
 ) with (fillfactor = 70);
 comment on column playlog.command.handles is
     'the places in the input where a reference stands for its payload; null when there are none';
+comment on column playlog.command.deferred is
+    'the places in the input where an expression stands for the worker to evaluate; null when there are none';
 comment on column playlog.command.deadline is 'end of the attempt, counted from its claim; no lease goes beyond it';
 comment on column playlog.command.announced_at is 'when the first heartbeat recorded the claim in the log';
 comment on column playlog.command.paused is

@@ -104,16 +104,16 @@ with recorded as (
     where c.command_id = held.command_id
 ), issued as (
     insert into playlog.command (command_id, execution_id, step, item, attempt, tool, pool, priority, input,
-        timeout_seconds, available_at, traceparent, handles, paused, state)
+        timeout_seconds, available_at, traceparent, handles, paused, state, deferred)
     select * from unnest($24::bigint[], $25::bigint[], $26::text[], $27::integer[], $28::integer[],
         $29::text[], $30::text[], $31::smallint[], $32::json[], $33::double precision[], $34::timestamptz[],
-        $35::text[], $36::json[], $37::boolean[], $38::text[])
+        $35::text[], $36::json[], $37::boolean[], $38::text[], $39::json[])
 )
 insert into playlog.outbox (shard, execution_id, first_version, last_version, event_id, subject, payload,
     traceparent)
 select shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent
-from unnest($39::smallint[], $40::bigint[], $41::integer[], $42::integer[], $43::bigint[], $44::text[],
-    $45::text[], $46::text[]) with ordinality
+from unnest($40::smallint[], $41::bigint[], $42::integer[], $43::integer[], $44::bigint[], $45::text[],
+    $46::text[], $47::text[]) with ordinality
     as o (shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent, place)
 order by place
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.support.internal_api_stub import Body
 
 FIELDS = {
-    *("command_id", "execution_id", "step", "attempt", "item", "tool", "input", "handles"),
+    *("command_id", "execution_id", "step", "attempt", "item", "tool", "input", "handles", "deferred"),
     *("lease_token", "leased_until", "deadline", "timeout_seconds", "traceparent"),
 }
 NOWHERE = "4611686018427387904"

@@ -97,6 +97,7 @@ class InternalApiStub:
             "tool": tool,
             "input": value,
             "handles": [],
+            "deferred": [],
             "traceparent": None,
             "timeout_seconds": 60,
         } | more

@@ -13,6 +13,7 @@ from worker.commands import Held
 from worker.credentials import Token
 from worker.heartbeat import HeartbeatThread
 from worker.pool_loop import Pool, PoolLoop
+from worker.secrets import Secrets
 from worker.step_logs import StepLogs
 from worker.tools import noop
 
@@ -51,13 +52,21 @@ async def running(
 
 @asynccontextmanager
 async def working(
-    url: str, token: str, tools: Mapping[str, Tool], *, pool: Pool, beat: float = 10.0, grace: float = 5.0
+    url: str,
+    token: str,
+    tools: Mapping[str, Tool],
+    *,
+    pool: Pool,
+    secrets: Secrets | None = None,
+    beat: float = 10.0,
+    grace: float = 5.0,
 ) -> AsyncIterator[RunningWorker]:
     """Run a worker against any internal API until the block ends, then drain it."""
     credentials, held, stop = Token(value=token), Held(), asyncio.Event()
     async with InternalApi(url, credentials) as api:
         logs = StepLogs(api)
-        loop = PoolLoop(pool, api, {"noop": noop.run, **tools}, held=held, logs=logs)
+        known = {"noop": noop.run, **tools}
+        loop = PoolLoop(pool, api, known, secrets=secrets or Secrets(), held=held, logs=logs)
         call = asyncio.get_running_loop().call_soon_threadsafe
         heartbeat = HeartbeatThread(
             url,

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from engine.language import durations
+from worker.masking import NO_MASK, Mask
 
 MESSAGE_LIMIT = 2_000
 
@@ -20,14 +21,17 @@ class ToolFailed(Exception):  # noqa: N818  # named as the fact it reports
     def __init__(self, code: str, message: str, *, status: int | None = None, details: object = None) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message[:MESSAGE_LIMIT]
+        self.message = message
         self.status = status
         self.details = details
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
-    """Which attempt a tool runs for; `log(stream, line)` keeps a line of its output."""
+    """Which attempt a tool runs for; `log(stream, line)` keeps a line of its output.
+
+    What a tool returns, fails with or logs is masked afterwards; what it cuts, it masks before with `mask`.
+    """
 
     command_id: str
     execution_id: str
@@ -35,6 +39,7 @@ class ToolContext:
     attempt: int
     traceparent: str | None
     log: Callable[[str, str], None]
+    mask: Mask = NO_MASK
 
 
 Tool = Callable[[object, ToolContext], Awaitable[object]]

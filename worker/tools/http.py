@@ -134,7 +134,7 @@ async def _exchange(session: aiohttp.ClientSession, wanted: HttpInput, context: 
                 "http_status",
                 f"the server answered {response.status} {response.reason or ''}".rstrip(),
                 status=response.status,
-                details={"body": readable(content[:_EXCERPT])},
+                details={"body": context.mask.text(readable(content))[:_EXCERPT]},
             )
         headers = {name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers}
         return {"status": response.status, "headers": headers, "body": _parsed(response, content)}

@@ -51,7 +51,7 @@ class PythonPool:
         request = orjson.dumps({"call": wanted.call, "args": wanted.args})
         process = await self._take()
         try:
-            reply = await process.call(request, context.log)
+            reply = await process.call(request, context)
         except ProcessDied as died:
             await process.kill()
             raise ToolFailed("python_crashed", f"{wanted.call}: {died}") from None

@@ -10,16 +10,16 @@ import socket
 import struct
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from worker.masking import MaskedStream
 from worker.tools import python_child
 from worker.tools.capture import LineSplitter
+from worker.tools.contract import ToolContext
 from worker.tools.pipes import OutputPipe
 
 _REPLY_LIMIT = python_child.OUTPUT_LIMIT + 64 * 1024
-
-Log = Callable[[str, str], None]
 
 
 class ProcessDied(Exception):  # noqa: N818  # named as the fact it reports
@@ -32,21 +32,24 @@ class _Printed:
     def __init__(self, name: str) -> None:
         self._name = name
         self._lines: LineSplitter | None = None
+        self._masked: MaskedStream | None = None
         self.pipe = OutputPipe(self._feed)
 
-    def listen(self, log: Log) -> None:
-        self._lines = LineSplitter(lambda line: log(self._name, line))
+    def listen(self, context: ToolContext) -> None:
+        self._lines = LineSplitter(lambda line: context.log(self._name, line))
+        self._masked = context.mask.stream(self._lines.feed)
 
     def finish(self) -> None:
         """Take what was printed before the reply and end the call's last line."""
         self.pipe.drain()
-        if self._lines is not None:
+        if self._masked is not None and self._lines is not None:
+            self._masked.close()
             self._lines.close()
-        self._lines = None
+        self._masked = self._lines = None
 
     def _feed(self, data: bytes) -> None:
-        if self._lines is not None:
-            self._lines.feed(data)
+        if self._masked is not None:
+            self._masked.feed(data)
 
 
 class PythonProcess:
@@ -94,10 +97,10 @@ class PythonProcess:
         """Whether it still runs."""
         return self._process.returncode is None and not self._reader.at_eof()
 
-    async def call(self, request: bytes, log: Log) -> bytes:
+    async def call(self, request: bytes, context: ToolContext) -> bytes:
         """Send one request and return the reply; raises `ProcessDied`."""
         for stream in self._printed:
-            stream.listen(log)
+            stream.listen(context)
         try:
             self._writer.write(struct.pack(">I", len(request)) + request)
             await self._writer.drain()

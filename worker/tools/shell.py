@@ -70,12 +70,15 @@ def shell_tool() -> Tool:
         wanted = read_input(ShellInput, value)
         out = BoundedCapture(STREAM_LIMIT, lambda line: context.log("stdout", line))
         err = BoundedCapture(STREAM_LIMIT, lambda line: context.log("stderr", line))
-        pipes = (OutputPipe(out.feed), OutputPipe(err.feed))
+        masked = (context.mask.stream(out.feed), context.mask.stream(err.feed))
+        pipes = (OutputPipe(masked[0].feed), OutputPipe(masked[1].feed))
         try:
             code = await _execute(wanted, pipes)
         finally:
             for pipe in pipes:
                 pipe.close()
+        for stream in masked:
+            stream.close()
         out.close()
         err.close()
         return _outcome(code, out, err)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from engine.language.expressions.faults import Wrong, listed, near_miss
 from engine.language.expressions.functions import FUNCTIONS, LAZY_METHODS, METHODS, REFUSED
 from engine.language.expressions.parser import MACROS
-from engine.language.expressions.syntax import Call, start
+from engine.language.expressions.syntax import Call, Literal, start
 from engine.language.expressions.types import DYN, OptionalType, Scope, Type, joined, worded
 
 Signature = tuple[tuple[str, ...], Type]
@@ -21,6 +22,9 @@ def call_type(node: Call, types: Sequence[Type], scope: Scope) -> Type:
     if signatures is None:
         raise _unknown(node, scope)
     result = _resolved(node, types, signatures)
+    host = scope.functions.get(node.function) if node.target is None else None
+    if host is not None and host.named is not None:
+        _check_name(node, host.named)
     if node.function in {"optional.of", "optional.ofNonZeroValue"}:
         return OptionalType(types[0])
     if node.function == "value" and isinstance(types[0], OptionalType):
@@ -35,8 +39,20 @@ def _signatures(node: Call, scope: Scope) -> list[Signature] | None:
     return None if overloads is None else [(overload.kinds, overload.result) for overload in overloads]
 
 
+def _check_name(node: Call, pattern: re.Pattern[str]) -> None:
+    argument = node.arguments[0]
+    if not isinstance(argument, Literal):
+        message = f"{node.function}() takes a name that is written out here, not one that is computed"
+        raise Wrong(start(argument), message, f"write {node.function}('NAME')")
+    if pattern.fullmatch(str(argument.value)) is None:
+        message = f"{str(argument.value)[:40]!r} is no name that {node.function}() takes"
+        raise Wrong(argument.at, message, "use letters, digits and _, at most 128, and no digit first")
+
+
 def _unknown(node: Call, scope: Scope) -> Wrong:
     name, what = node.function, "function" if node.target is None else "method"
+    if node.target is None and name in scope.elsewhere:
+        return Wrong(node.at, *scope.elsewhere[name])
     if name in REFUSED:
         return Wrong(node.at, f"{name}() is refused: {REFUSED[name]}")
     if node.target is None and (name in METHODS or name in MACROS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -83,18 +84,26 @@ Type: TypeAlias = SimpleType | ListType | MapType | OptionalType | StepsType | S
 
 @dataclass(frozen=True, slots=True)
 class FunctionType:
-    """A function of the host: called as `name(...)`, found at run time as a callable in the scope."""
+    """A function of the host: called as `name(...)`, found at run time as a callable in the scope.
+
+    With `named` its only argument is a string written out, that this matches wholly.
+    """
 
     parameters: tuple[Type, ...]
     result: Type = DYN
+    named: re.Pattern[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """The names an expression may use, with their types, and the host's functions."""
+    """The names an expression may use, with their types, and the host's functions.
+
+    `elsewhere` are functions of the host that are known, but not here: why, and what to do about it.
+    """
 
     names: Mapping[str, Type] = field(default_factory=dict)
     functions: Mapping[str, FunctionType] = field(default_factory=dict)
+    elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def worded(kind: str) -> str:

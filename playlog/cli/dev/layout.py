@@ -25,6 +25,7 @@ from engine.runtime.settings import (
     WorkerProcess,
     WorkerSettings,
 )
+from engine.runtime.settings_loading import SECRET_PREFIX
 from playlog.cli.dev.ports import HOST, Ports
 from playlog.cli.dev.processes import Plan, health_url, inherited, plain_environment
 
@@ -115,8 +116,9 @@ class Layout:
 
     def _environment(self, role: str, servers: Mapping[str, str]) -> dict[str, str]:
         """Nobody is told an address or a secret that it does not need; one process for all needs all."""
+        works = role in {"worker", STANDALONE}
         own = {
-            **self.given,
+            **(self.given if works else _without_secrets(self.given)),
             "PLAYLOG_LOG_FORMAT": "json",
             "PLAYLOG_HEALTH_HOST": HOST,
             "PLAYLOG_HEALTH_PORT": str(self.health_ports[role]),
@@ -124,7 +126,7 @@ class Layout:
             "PLAYLOG_INTERNAL_API_TOKEN": self.token if role in TOKEN_USERS else "",
             **dict.fromkeys(servers, ""),
         }
-        if role in {"worker", STANDALONE}:
+        if works:
             own["PLAYLOG_INTERNAL_API_URL"] = self.internal_url
         if role == "worker":
             return own
@@ -133,6 +135,11 @@ class Layout:
             "PLAYLOG_PUBLIC_API_PORT": str(self.public_port),
         }
         return {**own, **servers, **ports}
+
+
+def _without_secrets(given: Mapping[str, str]) -> dict[str, str]:
+    """What secrets of playbooks are not among; only workers resolve them."""
+    return {name: value for name, value in given.items() if not name.startswith(SECRET_PREFIX)}
 
 
 def lay_out(wanted: Wanted, settings: DevSettings, ports: Ports) -> Layout:
