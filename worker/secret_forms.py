@@ -10,7 +10,7 @@ import json
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, product
 from os.path import commonprefix
 from urllib.parse import quote, quote_plus
 
@@ -20,8 +20,11 @@ LEAST_LENGTH = 4
 """A shorter value would be found by chance all over an output, and hiding it there would tell it."""
 
 _LEAST_ENCODED = 8
-_SAFE = ("", "/", "!'()*", "!$'()*,/:;@", "!$'()*,/:;@?", "!$&'()*+,;=:@", ";,/?:@&=+$!*'()#")
-"""What encoders leave as it is: RFC 3986, paths, JavaScript's two functions, and URLs of our HTTP client."""
+_SAFE = (
+    *("", "/", "!'()*", ";,/?:@&=+$!*'()#"),
+    *("!$'()*,/:?@", "!$&'()*+,;=", "!$&'()*+,:;=@", "!$&'()*+,/:;=@", "!$&'()*+,/:;=?@"),
+)
+"""What encoders leave as it is: by RFC 3986, in paths, JavaScript's two functions, and our HTTP client."""
 
 
 def forms_of(value: str) -> Iterator[str]:
@@ -55,16 +58,15 @@ def _escaped(text: str) -> Iterator[str]:
 
 
 def _encoded(text: str) -> Iterator[str]:
-    yield quote_plus(text)
-    for safe in _SAFE:
-        percent = quote(text, safe=safe)
+    for encode, safe in product((quote, quote_plus), _SAFE):
+        percent = encode(text, safe=safe)
         yield percent
         yield re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), percent)
     data = text.encode()
     for offset in range(3):
         # Only the characters that no neighbour of the value has a part in.
         end = (offset + len(data)) * 8 // 6
-        for encode in (b64encode, urlsafe_b64encode):
-            kept = encode(bytes(offset) + data)[-(-offset * 8 // 6) : end].decode()
+        for encode_64 in (b64encode, urlsafe_b64encode):
+            kept = encode_64(bytes(offset) + data)[-(-offset * 8 // 6) : end].decode()
             if len(kept) >= _LEAST_ENCODED:
                 yield kept

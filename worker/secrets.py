@@ -58,10 +58,12 @@ class Secrets:
             return None
         except OSError as error:
             raise _unusable(name, f"its file cannot be read: {error.strerror}") from None
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _unusable(name, f"{name} in {DIRECTORY} is no file")
-            data = file.read(MOST_BYTES + 1)
+        try:
+            data = os.read(descriptor, MOST_BYTES + 1) if _is_file(descriptor) else None
+        finally:
+            os.close(descriptor)
+        if data is None:
+            raise _unusable(name, f"{name} in {DIRECTORY} is no file")
         if len(data) > MOST_BYTES:
             raise _unusable(name, f"its file has more than {MOST_BYTES} bytes")
         return data
@@ -89,6 +91,10 @@ class Resolved:
     def mask(self) -> Mask:
         """Return what hides everything that was resolved until now."""
         return Mask(self._values.values()) if self._values else NO_MASK
+
+
+def _is_file(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def _unusable(name: str, why: str) -> ToolFailed:

@@ -29,7 +29,7 @@ def compile_leaf(source: str, scope: Scope) -> Expression:
 
 def _deferring(source: str, scope: Scope, analysis: Analysis) -> Expression:
     named = merged(path for path in named_paths(parse(source)) if path[0] in analysis.names)
-    doubles = doubles_in({name: scope.names[name] for name in named})
+    doubles = doubles_in(scope.names, named)
 
     def run(values: Mapping[str, object]) -> object:
         return deferred(source, named, doubles, values)

@@ -72,7 +72,7 @@ def reference() -> str:
         "",
         "Environment variables win over `.env` in the working directory, then over files named like the",
         f"variable in the directory `{SETTINGS_DIR}`, then over the defaults below. An empty variable counts",
-        "as unset. An unknown `PLAYLOG_*` name stops the process, with the nearest known name; only names that",
+        "as unset. An unknown `PLAYLOG_*` name stops the process, with the nearest known name. Names that",
         f"begin with `{SECRET_PREFIX}` are free: they hold [secrets of playbooks](../howto/secrets.md).",
     ]
     for group in GROUPS:

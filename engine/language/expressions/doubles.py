@@ -9,27 +9,32 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
+from engine.domain.deferred import Named
 from engine.language.expressions.types import DOUBLE, DYN, ListType, MapType, StepsType, Type
 
 
-def doubles_of(declared: Type) -> JsonValue:
-    """The double parts of a type; None when there are none."""
+def doubles_in(fields: Mapping[str, Type], named: Named | None) -> JsonValue:
+    """The double parts of what is known by name and `named`; None when there are none."""
+    found = {
+        name: _doubles_of(declared, None if named is None else named[name])
+        for name, declared in fields.items()
+        if named is None or name in named
+    }
+    return {name: inner for name, inner in found.items() if inner is not None} or None
+
+
+def _doubles_of(declared: Type, named: Named | None) -> JsonValue:
     match declared:
         case ListType():
-            inner = doubles_of(declared.element)
+            inner = _doubles_of(declared.element, None)
             return None if inner is None else [inner]
         case MapType():
-            return doubles_in(declared.fields)
+            return doubles_in(declared.fields, named)
         case StepsType():
-            return doubles_in({name: MapType({"output": found}) for name, found in declared.outputs.items()})
+            steps = {name: MapType({"output": found}) for name, found in declared.outputs.items()}
+            return doubles_in(steps, named)
         case _:
             return True if declared == DOUBLE else None
-
-
-def doubles_in(fields: Mapping[str, Type]) -> JsonValue:
-    """The double parts of what is known by name; None when there are none."""
-    found = {name: doubles_of(declared) for name, declared in fields.items()}
-    return {name: inner for name, inner in found.items() if inner is not None} or None
 
 
 def type_with(doubles: JsonValue) -> Type:
