@@ -202,7 +202,7 @@ def test_a_failure_is_an_error_of_the_attempt(source: str, code: str, message: s
 
 
 def test_what_is_sent_holds_the_handles_it_names_and_no_value_of_a_secret() -> None:
-    handle = Handle({"kind": "ref", "uri": "payload:1/" + "0" * 64, "bytes": 70_000}, "steps.a.output", dict)
+    handle = Handle({"kind": "ref", "uri": "payload:1/" + "0" * 64, "bytes": 70_000}, "steps.a.output", str)
     steps = {"a": {"status": "completed", "output": handle}}
     deferred = compile_leaf("{'o': steps.a.output, 'k': secret('A')}", SCOPE).run({"steps": steps})
     sent = written({"deep": [deferred]})
