@@ -20,6 +20,9 @@ LEAST_LENGTH = 4
 """A shorter value would be found by chance all over an output, and hiding it there would tell it."""
 
 _LEAST_ENCODED = 8
+_NESTED = 3
+"""How often text may be JSON within JSON: a service tells, as text, what it was sent in its JSON."""
+
 _SAFE = (
     *("", "/", "!'()*", ";,/?:@&=+$!*'()#"),
     *("!$'()*,/:?@", "!$&'()*+,;=", "!$&'()*+,:;=@", "!$&'()*+,/:;=@", "!$&'()*+,/:;=?@"),
@@ -51,8 +54,11 @@ def any_of(forms: Sequence[str]) -> str:
 
 
 def _escaped(text: str) -> Iterator[str]:
-    yield json.dumps(text)[1:-1]
-    yield orjson.dumps(text).decode()[1:-1]
+    for write in (json.dumps, lambda plain: orjson.dumps(plain).decode()):
+        escaped = text
+        for _ in range(_NESTED):
+            escaped = write(escaped)[1:-1]
+            yield escaped
     yield repr(text)[1:-1]
     yield repr(text.encode())[2:-1]
 
