@@ -89,7 +89,7 @@ async def test_a_worker_whose_api_is_away_still_ends_in_its_grace(
         assert await asyncio.wait_for(process.wait(), 5) == 0
 
 
-async def test_user_code_finds_the_token_nowhere(stub: InternalApiStub, tmp_path: Path) -> None:
+async def test_user_code_finds_tokens_and_secrets_nowhere(stub: InternalApiStub, tmp_path: Path) -> None:
     source = """
         import os
         def look():
@@ -100,14 +100,16 @@ async def test_user_code_finds_the_token_nowhere(stub: InternalApiStub, tmp_path
     script = "env; tr '\\0' '\\n' < /proc/$PPID/environ; cat /proc/$PPID/cmdline"
     shell, python = stub.add("shell", {"command": script}), stub.add("python", {"call": "tasks:look"})
     settings = {"internal_api_url": stub.url, "internal_api_token": TOKEN, "tasks_path": tmp_path}
-    async with _worker(tmp_path, **settings):
+    secrets = {"secret_shop": "hunter22", "api_token": "hunter23"}
+    async with _worker(tmp_path, **settings, **secrets):
         await eventually(lambda: (stub.result(shell), stub.result(python)))
     seen: dict[str, Any] = {"shell": stub.result(shell), "python": stub.result(python)}
-    assert TOKEN not in str(seen)
+    assert [value for value in (TOKEN, *secrets.values()) if value in str(seen)] == []
     if seen["python"]["status"] == "completed":
         output = seen["python"]["output"]
         # The block is readable for root only; the token in it is overwritten all the same.
         assert "PLAYLOG_INTERNAL_API_TOKEN=*" in output["parent"]
+        assert "PLAYLOG_SECRET_SHOP=*" in output["parent"]
         assert set(output["own"]) <= {"PATH", "HOME", "LANG", "PYTHONPATH", "LC_CTYPE"}
     else:
         assert "PermissionError" in seen["python"]["error"]["message"]

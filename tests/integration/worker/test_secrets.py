@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import os
+import re
+import subprocess
 import sys
 import textwrap
 from contextlib import asynccontextmanager
@@ -248,24 +250,29 @@ async def test_a_value_that_a_limit_divides_is_hidden_all_the_same(tmp_path: Pat
 
 
 class Blocked:
-    """A tool that tells its input and waits until it may return it, in a text of its own."""
+    """A tool that prints its secret and waits until it may return it, or fail, in a text of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, failure: str | None = None) -> None:
         self.begun: list[Any] = []
         self.may_end = asyncio.Event()
+        self._failure = failure
 
-    async def __call__(self, value: Any, _context: ToolContext) -> object:
+    async def __call__(self, value: Any, context: ToolContext) -> object:
         token = value["args"]["token"]
         self.begun.append(token)
+        context.log("stdout", f"begun {token}")
         await self.may_end.wait()
+        if self._failure is not None:
+            raise ToolFailed(self._failure, f"not {token}", details={"sent": [token]})
         return f"used {token}"
 
 
 @asynccontextmanager
-async def _working(client: Client, tool: Blocked, directory: Path, grace: float = 5.0) -> AsyncIterator[None]:
-    pool = Pool(worker_id="w1", name="default", slots=2, prefetch=0)
-    secrets = Secrets(directory)
-    async with workers.working(client.url, TOKEN, {"python": tool}, pool=pool, secrets=secrets, grace=grace):
+async def _working(
+    client: Client, tool: Blocked, secrets: Secrets, grace: float = 5.0
+) -> AsyncIterator[None]:
+    pool, tools = Pool(worker_id="w1", name="default", slots=2, prefetch=0), {"python": tool}
+    async with workers.working(client.url, TOKEN, tools, pool=pool, secrets=secrets, grace=grace):
         yield
 
 
@@ -283,7 +290,7 @@ async def test_a_missing_secret_fails_the_attempt_and_the_next_one_finds_it(
 ) -> None:
     tool = Blocked()
     tool.may_end.set()
-    async with serving(database_url) as client, _working(client, tool, tmp_path):
+    async with serving(database_url) as client, _working(client, tool, Secrets(tmp_path)):
         execution_id = await _start(client)
         await eventually(lambda: _has(client, execution_id, "command.failed"))
         (tmp_path / "TOKEN").write_text("hunter22")
@@ -299,33 +306,58 @@ async def test_an_attempt_that_is_handed_out_again_reads_the_rotated_file(
     database_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "TOKEN").write_text("first value")
-    first, second = Blocked(), Blocked()
+    first, second, secrets = Blocked(), Blocked(), Secrets(tmp_path)
     second.may_end.set()
     async with serving(database_url) as client:
         execution_id = await _start(client)
-        async with _working(client, first, tmp_path, grace=0.2):
+        async with _working(client, first, secrets, grace=0.2):
             await eventually(lambda: _some(first.begun))
         (tmp_path / "TOKEN").write_text("second value")
-        async with _working(client, second, tmp_path):
+        async with _working(client, second, secrets):
             await eventually(lambda: _ended(client, execution_id))
         types = await client.engine.types(execution_id)
     assert (first.begun, second.begun) == (["first value"], ["second value"])
     assert types.count("command.issued") == 1
 
 
-async def test_a_late_result_is_masked_too(database_url: str, tmp_path: Path) -> None:
+async def test_the_guide_does_what_it_says(database_url: str, tmp_path: Path) -> None:
+    guide = (ROOT / "docs/howto/secrets.md").read_text()
+    blocks = dict(re.findall(r"```(\w+)\n(.*?)```", guide, re.DOTALL))
+    *lines, last = blocks["sh"].strip().splitlines()
+    subprocess.run(["/bin/sh", "-euc", "\n".join(lines)], cwd=tmp_path, check=True)  # noqa: ASYNC221
+    told = re.fullmatch(r"PLAYLOG_SECRETS_DIR=\$PWD/(\w+) playlog dev", last)
+    assert told is not None
+    pool = Pool(worker_id="w1", name="default", slots=2, prefetch=0)
+    secrets, tools = Secrets(tmp_path / told[1]), {"shell": shell_tool()}
+    async with serving(database_url) as client:
+        await client.engine.register(blocks["yaml"])
+        execution_id = await client.start("howto/secrets")
+        async with workers.working(client.url, TOKEN, tools, pool=pool, secrets=secrets):
+            await eventually(lambda: _ended(client, execution_id))
+        last_event = (await client.engine.log(execution_id))[-1]
+    assert last_event.payload == {"output": json.loads(blocks["json"])}
+
+
+@pytest.mark.parametrize("failure", [None, "denied"])
+async def test_a_late_result_is_masked_too(database_url: str, tmp_path: Path, failure: str | None) -> None:
     (tmp_path / "TOKEN").write_text("hunter22")
-    tool = Blocked()
-    async with serving(database_url) as client, _working(client, tool, tmp_path):
+    tool = Blocked(failure)
+    async with serving(database_url) as client, _working(client, tool, Secrets(tmp_path)):
         execution_id = await _start(client)
         await eventually(lambda: _some(tool.begun))
         await cancel(client.api.desk.appender, execution_id)
         tool.may_end.set()
         await eventually(lambda: _has(client, execution_id, "command.late"))
+        await eventually(lambda: _has_line(client, "begun ***"))
         log = await client.engine.log(execution_id)
-    assert "used ***" in str(log[-1].payload)
-    assert "hunter22" not in str(log)
+    found = str(log[-1].payload)
+    assert ("used ***" if failure is None else "'sent': ['***']") in found
+    assert "hunter22" not in found
 
 
 async def _has(client: Client, execution_id: int, kind: str) -> None:
     assert kind in await client.engine.types(execution_id)
+
+
+async def _has_line(client: Client, line: str) -> None:
+    assert await client.engine.value("select line from playlog.step_log") == line

@@ -94,6 +94,17 @@ def test_names_of_other_processes_secrets_and_service_links_are_no_faults(
     load(WorkerProcess)
 
 
+def test_variables_with_secrets_of_playbooks_come_from_the_environment_before_the_env_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("PLAYLOG_SECRET_A=of file\nPLAYLOG_SECRET_B=of file\nPLAYLOG_SLOTS=3\n")
+    monkeypatch.setenv("PLAYLOG_SECRET_A", "of environment")
+    monkeypatch.setenv("PLAYLOG_SECRET_C", "")
+    found = settings_loading.secret_variables()
+    assert found == {"PLAYLOG_SECRET_A": "of environment", "PLAYLOG_SECRET_B": "of file"}
+    assert "of" not in repr(load(WorkerProcess))
+
+
 def test_a_service_link_does_not_become_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAYLOG_INTERNAL_API_PORT", "tcp://10.0.0.7:8081")
     assert load(InternalApiProcess).internal_api_port == 8081

@@ -24,7 +24,10 @@ def laid_out(wanted: Wanted = WANTED, settings: DevSettings | None = None) -> La
     return lay_out(wanted, settings or DevSettings(), Ports(print))
 
 
-def test_nobody_is_told_an_address_or_a_secret_that_it_does_not_need() -> None:
+def test_nobody_is_told_an_address_or_a_secret_that_it_does_not_need(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLAYLOG_SECRET_SHOP", "hunter22")
     plans = {plan.name: plan.environment for plan in laid_out().plans("postgresql://x", "nats://x")}
     assert set(plans) == set(PACKAGES)
     tokens = {name for name, told in plans.items() if told["PLAYLOG_INTERNAL_API_TOKEN"]}
@@ -32,9 +35,11 @@ def test_nobody_is_told_an_address_or_a_secret_that_it_does_not_need() -> None:
     databases = {name for name, told in plans.items() if told["PLAYLOG_DATABASE_URL"]}
     assert databases == set(PACKAGES) - {"worker"}
     assert plans["worker"]["PLAYLOG_NATS_URL"] == ""
+    assert {name for name, told in plans.items() if "PLAYLOG_SECRET_SHOP" in told} == {"worker"}
 
 
-def test_without_nats_one_process_is_told_everything() -> None:
+def test_without_nats_one_process_is_told_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYLOG_SECRET_SHOP", "hunter22")
     layout = laid_out(settings=DevSettings(nats_url=MEMORY))
     (plan,) = layout.plans("postgresql://x", MEMORY)
     assert (plan.name, plan.package) == ("standalone", "standalone")
@@ -45,6 +50,7 @@ def test_without_nats_one_process_is_told_everything() -> None:
         "PLAYLOG_INTERNAL_API_URL": layout.internal_url,
         "PLAYLOG_INTERNAL_API_PORT": str(layout.internal_port),
         "PLAYLOG_PUBLIC_API_PORT": str(layout.public_port),
+        "PLAYLOG_SECRET_SHOP": "hunter22",
     }
     assert {name: plan.environment[name] for name in wanted} == wanted
 
