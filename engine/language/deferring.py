@@ -43,7 +43,8 @@ def compile_deferred(source: str, names: frozenset[str], doubles: object) -> Exp
     Its scope has the values and, as `secret`, what resolves a name. Raises `ExpressionFault` for a source
     that the engine would not have taken.
     """
-    return _compile(source, names | RESERVED_NAMES, orjson.dumps(doubles, option=orjson.OPT_SORT_KEYS))
+    known = (names | RESERVED_NAMES) - {SECRET}
+    return _compile(source, known, orjson.dumps(doubles, option=orjson.OPT_SORT_KEYS))
 
 
 @lru_cache(_KEPT)

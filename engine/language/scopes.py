@@ -65,7 +65,7 @@ _OF_ITEMS = frozenset({*_OF_ATTEMPTS, Place.KEY})
 _OF_ROUNDS = frozenset({*_OF_ATTEMPTS, Place.UNTIL})
 _OF_ERRORS = frozenset({Place.RETRY, Place.FAILURE})
 RESERVED_NAMES = frozenset(
-    {"inputs", "steps", "execution", "attempt", "error", "output", "iteration", "item_index"}
+    {"inputs", "steps", "execution", "attempt", "error", "output", "iteration", "item_index", SECRET}
 )
 
 
