@@ -3,8 +3,9 @@
 from engine.language.canonical import definition_hash
 from engine.language.compiler import compile_definition
 from engine.language.inputs import check_inputs
-from engine.language.playbook import BUILTIN_TOOLS, ParsedPlaybook, parse
+from engine.language.playbook import ParsedPlaybook, parse
 from engine.language.schema import json_schema
+from engine.language.tools import BUILTIN_TOOLS
 
 __all__ = [
     "BUILTIN_TOOLS",

@@ -14,8 +14,7 @@ from engine.language.faults import Fault, invalid_playbook
 from engine.language.report import Report
 from engine.language.shape import shape
 from engine.language.source import read
-
-BUILTIN_TOOLS = frozenset({"http", "noop", "playbook", "python", "shell"})
+from engine.language.tools import BUILTIN_TOOLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

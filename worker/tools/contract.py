@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from engine.language import durations
+from engine.language.tools import ToolInput
 from worker.masking import NO_MASK, Mask
 
 MESSAGE_LIMIT = 2_000
@@ -44,22 +44,6 @@ class ToolContext:
 
 Tool = Callable[[object, ToolContext], Awaitable[object]]
 
-
-class ToolInput(BaseModel):
-    """The `with` of a step: strict types, unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
-
-
-def _seconds(value: object) -> float:
-    try:
-        return durations.seconds(durations.normalize(value if isinstance(value, str) else ""))
-    except ValueError:
-        raise ValueError("a duration such as '500ms', '30s' or '1h30m' is needed") from None
-
-
-Duration = Annotated[float, BeforeValidator(_seconds)]
-"""Seconds, written as `500ms`, `30s`, `5m`, `1h30m` or `2d`."""
 
 _Input = TypeVar("_Input", bound=ToolInput)
 

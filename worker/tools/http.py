@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import aiohttp
 import orjson
 from aiohttp.resolver import DefaultResolver
-from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
-from yarl import URL
 
 from engine.domain.handles import MOST_BYTES
+from engine.language.tools import HttpInput, Scalar
 from worker.tools.addresses import AddressPolicy, NotingResolver
 from worker.tools.capture import readable
-from worker.tools.contract import Duration, Tool, ToolContext, ToolFailed, ToolInput, read_input
+from worker.tools.contract import Tool, ToolContext, ToolFailed, read_input
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,61 +23,6 @@ _EXCERPT = 2 * 1024
 _FIRST_ERROR_STATUS = 400
 _REDIRECTS = 10
 _CONNECT_SECONDS = 10.0
-
-Scalar = str | int | float | bool
-Method = Annotated[
-    Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-    BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
-]
-Status = Annotated[int, Field(ge=100, le=599)]
-
-
-class HttpInput(ToolInput):
-    """A request; `expect` names the statuses that complete the step instead of all below 400."""
-
-    method: Method = "GET"
-    url: str
-    headers: dict[str, str | int | float] = Field(default_factory=dict)
-    query: dict[str, Scalar | list[Scalar] | None] = Field(default_factory=dict)
-    body: JsonValue = None
-    text: str | None = None
-    timeout: Duration | None = None
-    expect: Status | list[Status] | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _check_url(cls, value: str) -> str:
-        url = URL(value)
-        if url.scheme not in {"http", "https"} or not url.host:
-            raise ValueError("an absolute http:// or https:// address is needed")
-        return value
-
-    @field_validator("headers")
-    @classmethod
-    def _check_headers(cls, value: dict[str, str | int | float]) -> dict[str, str | int | float]:
-        for name, content in value.items():
-            if not name or not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name) or not name.isascii():
-                raise ValueError(f"{name!r} is no header name")
-            if any(c in "\r\n\x00" for c in str(content)):
-                raise ValueError(f"{name}: a header value holds no line breaks")
-        return value
-
-    @model_validator(mode="after")
-    def _check_body(self) -> HttpInput:
-        if self.has_json and self.text is not None:
-            raise ValueError("body and text exclude each other")
-        return self
-
-    @property
-    def has_json(self) -> bool:
-        """Whether a JSON body was given; null is one."""
-        return "body" in self.model_fields_set
-
-    def accepts(self, status: int) -> bool:
-        """Whether this response status completes the step."""
-        if self.expect is None:
-            return status < _FIRST_ERROR_STATUS
-        return status in (self.expect if isinstance(self.expect, list) else [self.expect])
 
 
 def open_session(policy: AddressPolicy) -> aiohttp.ClientSession:
@@ -129,7 +73,7 @@ async def _exchange(session: aiohttp.ClientSession, wanted: HttpInput, context: 
         max_redirects=_REDIRECTS,
     ) as response:
         content = await _read(response)
-        if not wanted.accepts(response.status):
+        if not _accepts(wanted, response.status):
             raise ToolFailed(
                 "http_status",
                 f"the server answered {response.status} {response.reason or ''}".rstrip(),
@@ -162,6 +106,12 @@ def _body(wanted: HttpInput) -> bytes | None:
     if wanted.has_json:
         return orjson.dumps(wanted.body)
     return None if wanted.text is None else wanted.text.encode()
+
+
+def _accepts(wanted: HttpInput, status: int) -> bool:
+    if wanted.expect is None:
+        return status < _FIRST_ERROR_STATUS
+    return status in (wanted.expect if isinstance(wanted.expect, list) else [wanted.expect])
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -8,10 +8,10 @@ import time
 from typing import TYPE_CHECKING
 
 import orjson
-from pydantic import Field, JsonValue
 
+from engine.language.tools import PythonInput
 from worker.environment import scrubbed
-from worker.tools.contract import ToolContext, ToolFailed, ToolInput, read_input
+from worker.tools.contract import ToolContext, ToolFailed, read_input
 from worker.tools.python_process import ProcessDied, PythonProcess
 
 if TYPE_CHECKING:
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IDLE_SECONDS = 60.0
-
-
-class PythonInput(ToolInput):
-    """`call` is `module:function`; `args` are its keyword arguments."""
-
-    call: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
-    args: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class PythonPool:

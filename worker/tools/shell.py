@@ -8,14 +8,14 @@ import os
 import signal
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import orjson
-from pydantic import Field, JsonValue, model_validator
 
+from engine.language.tools import ShellInput
 from worker.environment import scrubbed
 from worker.tools.capture import BoundedCapture
-from worker.tools.contract import Tool, ToolContext, ToolFailed, ToolInput, read_input
+from worker.tools.contract import Tool, ToolContext, ToolFailed, read_input
 from worker.tools.pipes import OutputPipe
 
 if TYPE_CHECKING:
@@ -23,41 +23,6 @@ if TYPE_CHECKING:
 
 STREAM_LIMIT = 64 * 1024
 _TAIL = 2 * 1024
-
-Scalar = str | int | float
-
-
-class ShellInput(ToolInput):
-    """`command` is an argument list, or a script that sees `args` as `$1`, `$2` ..."""
-
-    command: Annotated[list[str], Field(min_length=1)] | Annotated[str, Field(min_length=1)]
-    args: list[Scalar] = Field(default_factory=list)
-    env: dict[str, Scalar] = Field(default_factory=dict)
-    stdin: JsonValue = None
-    cwd: str | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> ShellInput:
-        if isinstance(self.command, list) and self.args:
-            raise ValueError("args go with a script; add them to the command list instead")
-        if any(not name or "=" in name for name in self.env):
-            raise ValueError("env: a name is empty or holds '='")
-        words = [*self.argv(), *self.env, *(str(v) for v in self.env.values()), self.cwd or ""]
-        if any("\x00" in word for word in words):
-            raise ValueError("a NUL character cannot be passed to a process")
-        return self
-
-    def argv(self) -> list[str]:
-        """Return the argument list to execute."""
-        if isinstance(self.command, list):
-            return self.command
-        return ["/bin/sh", "-c", self.command, "sh", *(str(a) for a in self.args)]
-
-    def stdin_bytes(self) -> bytes | None:
-        """Return what the process reads: a string as it is, any other value as JSON."""
-        if self.stdin is None:
-            return None
-        return self.stdin.encode() if isinstance(self.stdin, str) else orjson.dumps(self.stdin)
 
 
 def shell_tool() -> Tool:
@@ -106,9 +71,15 @@ async def _execute(wanted: ShellInput, pipes: tuple[OutputPipe, OutputPipe]) -> 
     return code
 
 
+def _stdin_bytes(wanted: ShellInput) -> bytes | None:
+    if wanted.stdin is None:
+        return None
+    return wanted.stdin.encode() if isinstance(wanted.stdin, str) else orjson.dumps(wanted.stdin)
+
+
 async def _start(wanted: ShellInput, pipes: tuple[OutputPipe, OutputPipe]) -> Process:
     out, err = pipes
-    with _stdin(wanted.stdin_bytes()) as stdin:
+    with _stdin(_stdin_bytes(wanted)) as stdin:
         try:
             return await asyncio.create_subprocess_exec(
                 *wanted.argv(),

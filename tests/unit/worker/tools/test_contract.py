@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.tools.contract import Duration, ToolFailed, ToolInput, read_input
+from engine.language.tools import Duration, ToolInput
+from worker.tools.contract import ToolFailed, read_input
 
 
 class Sample(ToolInput):
