@@ -56,10 +56,16 @@ def path_text(path: Path) -> str:
     return text.removeprefix(".")
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is nearest to `word`, if one is near."""
+    near = difflib.get_close_matches(word[:100], sorted(known), n=1)
+    return near[0] if near else None
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Return the hint that names the known word nearest to `word`, if one is near."""
-    near = difflib.get_close_matches(word[:100], sorted(known), n=1)
-    return f'did you mean "{near[0]}"?' if near else None
+    near = nearest(word, known)
+    return f'did you mean "{near}"?' if near else None
 
 
 def one_of(words: Iterable[str]) -> str:
