@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence
 
+from engine.language.check_bounds import check_bounds
 from engine.language.check_edges import check_edges
 from engine.language.check_expressions import ExpressionCheck
 from engine.language.check_specs import check_spec
+from engine.language.check_tools import check_call
 from engine.language.durations import seconds
 from engine.language.faults import Path
 from engine.language.model import INPUT, Compensate, Map, OnError, Playbook, Retry, Step, Wait
 from engine.language.report import Report
-from engine.language.scopes import RESERVED_NAMES, scopes_of
+from engine.language.scopes import RESERVED_NAMES, output_of, scopes_of
+from engine.language.tools import Tool
 
 RESERVED_SEGMENTS = frozenset({"versions", "graph"})
 RESERVED_STEPS = frozenset({"end", "skip", "fail", "continue", "default", "in", "true", "false", "null"})
@@ -21,7 +23,7 @@ _EDGE_KEYS = ("name", "needs", "next", "wait", "on_error")
 _ONLY_WITH_TOOL = ("with", "retry", "timeout", "pool", "priority", "map", "repeat", "compensate")
 
 
-def check(playbook: Playbook, report: Report, tools: AbstractSet[str]) -> None:
+def check(playbook: Playbook, report: Report, tools: Mapping[str, Tool]) -> None:
     """Report every fault of a playbook whose shape is right, except for what was left out of it."""
     for part in sorted(RESERVED_SEGMENTS.intersection(playbook.playbook.split("/"))):
         report.add(("playbook",), f'no segment of a path may be "{part}"', "choose another word")
@@ -33,11 +35,17 @@ def check(playbook: Playbook, report: Report, tools: AbstractSet[str]) -> None:
     for index, step in enumerate(playbook.steps):
         _check_step(report, ("steps", index), step, tools)
     _check_longer_than_nothing(report, ("deadline",), playbook.deadline)
+    check_bounds(playbook, report)
     complete = _check_names(playbook.steps, report) and _edges_are_whole(playbook.steps, report)
     names = _all_names(playbook.steps, report)
     before = check_edges(playbook.steps, report, names, complete=complete)
-    scopes = scopes_of(playbook, names, inputs_known=report.whole(("inputs",)))
-    ExpressionCheck(report=report, scopes=scopes, before=before).playbook(playbook)
+    outputs = {
+        step.name: output_of(step, tools)
+        for index, step in enumerate(playbook.steps)
+        if report.whole(("steps", index))
+    }
+    scopes = scopes_of(playbook, names, inputs_known=report.whole(("inputs",)), outputs=outputs)
+    ExpressionCheck(report=report, scopes=scopes, before=before, tools=tools).playbook(playbook)
 
 
 def _check_names(steps: Iterable[Step], report: Report) -> bool:
@@ -68,8 +76,9 @@ def _all_names(steps: Iterable[Step], report: Report) -> frozenset[str]:
     return frozenset(names | {name for name in written if isinstance(name, str)})
 
 
-def _check_step(report: Report, path: Path, step: Step, tools: AbstractSet[str]) -> None:
+def _check_step(report: Report, path: Path, step: Step, tools: Mapping[str, Tool]) -> None:
     _check_tool(report, path, step.tool, tools)
+    check_call(report, (*path, "with"), tools.get(step.tool or ""), step.with_)
     if step.tool is None and step.wait is None and report.whole(path):
         report.add(path, f'the step "{step.name}" does nothing', "give it a `tool` or a `wait`")
     _check_longer_than_nothing(report, (*path, "timeout"), step.timeout)
@@ -86,7 +95,7 @@ def _check_step(report: Report, path: Path, step: Step, tools: AbstractSet[str])
         _check_wait(report, (*path, "wait"), step.wait)
 
 
-def _check_tool(report: Report, path: Path, tool: str | None, tools: AbstractSet[str]) -> None:
+def _check_tool(report: Report, path: Path, tool: str | None, tools: Mapping[str, Tool]) -> None:
     if tool is not None and tool not in tools:
         hint = report.nearest(tool, tools) or f"known here: {', '.join(sorted(tools))}"
         report.add((*path, "tool"), f'unknown tool "{tool}"', hint)
@@ -104,8 +113,9 @@ def _check_map(report: Report, path: Path, step: Step, wanted: Map) -> None:
         report.add((*path, "map", "items"), "must be a list", 'write "${ ... }" or a list')
 
 
-def _check_compensate(report: Report, path: Path, call: Compensate, tools: AbstractSet[str]) -> None:
+def _check_compensate(report: Report, path: Path, call: Compensate, tools: Mapping[str, Tool]) -> None:
     _check_tool(report, path, call.tool, tools)
+    check_call(report, (*path, "with"), tools.get(call.tool), call.with_)
     _check_longer_than_nothing(report, (*path, "timeout"), call.timeout)
     if call.retry is not None:
         _check_retry(report, (*path, "retry"), call.retry)

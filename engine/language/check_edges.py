@@ -84,8 +84,8 @@ class EdgeCheck:
 
 def check_edges(
     steps: Sequence[Step], report: Report, names: AbstractSet[str], *, complete: bool
-) -> Mapping[str, frozenset[str]] | None:
-    """Report faults of the edges; returns the steps that can have run before each, if that can be told.
+) -> Mapping[str, graph.Before] | None:
+    """Report faults of the edges; returns what can be before each step, if that can be told.
 
     `names` are all names written, those of broken steps too; without `complete` edges are missing from the
     model and only targets are checked.
@@ -100,7 +100,7 @@ def check_edges(
     if not all(sound) or not check.known:
         return None
     _check_reach(steps, report, outgoing)
-    return graph.ancestors(outgoing)
+    return graph.before(outgoing)
 
 
 def _check_cycle(
@@ -119,7 +119,7 @@ def _check_cycle(
         if len([target for target in outgoing[name].flows if target in group]) > 1:
             report.add(path, f"{shown} is a cycle, and here it goes two ways at once", "choose one by `next`")
             return False
-    ways = [target for name in group for target in _ways(steps[index[name]], outgoing[name])]
+    ways = [target for name in group for target in _ways(steps[index[name]], outgoing[name], group)]
     if all(target in group for target in ways):
         hint = "add `{default: end}` or a way out to one `next`"
         report.add(("steps", index[group[0]]), f"the cycle {shown} never ends", hint)
@@ -132,11 +132,12 @@ def _check_cycle(
     return len(entries) <= 1
 
 
-def _ways(step: Step, edges: graph.Edges) -> Sequence[str]:
-    """Where a step can lead, `end` among them."""
-    if edges.routed is None:
-        return edges.all
-    return (*(graph.target(branch) for branch in graph.branches(step)), *edges.failed)
+def _ways(step: Step, edges: graph.Edges, group: tuple[str, ...]) -> Sequence[str]:
+    """Where a step of a cycle can lead, `end` among them; one that can go on inside does."""
+    if edges.routed is not None:
+        return (*(graph.target(branch) for branch in graph.branches(step)), *edges.failed)
+    inside = [target for target in edges.flows if target in group]
+    return (*(inside or edges.flows or (graph.END,)), *edges.failed)
 
 
 def _check_reach(steps: Sequence[Step], report: Report, outgoing: Mapping[str, graph.Edges]) -> None:
@@ -149,5 +150,12 @@ def _check_reach(steps: Sequence[Step], report: Report, outgoing: Mapping[str, g
         if step.name in together[1:]:
             continue
         if lost and all(source in reached or source in together for source in sources[step.name]):
-            hint = "name it in a `next`, or write `needs: []` to start it at once"
-            report.add(("steps", index), f'nothing leads to the step "{step.name}"', hint)
+            report.add(("steps", index), f'nothing leads to the step "{step.name}"', _way_in(sources, step))
+
+
+def _way_in(sources: Mapping[str, Sequence[str]], step: Step) -> str:
+    """How a step could be reached: most often a step that it needs leads elsewhere by its `next`."""
+    past = [source for source in sources[step.name] if source in (step.needs or ())]
+    if past:
+        return f'"{past[0]}" leads elsewhere by its `next`; name "{step.name}" there'
+    return "name it in a `next`, or write `needs: []` to start it at once"

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
 from engine.language import graph
+from engine.language.check_tools import misfit
 from engine.language.document import Mark
 from engine.language.expressions import ExpressionFault, analyse_expression
+from engine.language.expressions.analysis import Analysis
+from engine.language.expressions.types import DYN, ListType, Type
 from engine.language.faults import Path
-from engine.language.model import Compensate, Playbook, Retry, Step
+from engine.language.graph import Before
+from engine.language.model import Compensate, Map, Playbook, Step
 from engine.language.report import Report
 from engine.language.scopes import Place, Scopes, input_place
 from engine.language.templates import expression_in, texts
+from engine.language.tools import Tool
 
-_FIXED = frozenset({"code", "query", "command"})
-_INSTEAD = {"code": "args", "query": "params", "command": "env"}
 _INSIDE = "build the text in the expression: \"${ 'a' + string(inputs.b) }\""
-
-Readable = Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Here:
-    """The step that an expression belongs to, and the steps it may read; None while that is not known."""
+    """The step that an expression belongs to, and the steps before it; None while those are not known.
+
+    `item` is the type of the items of its map, `tool` takes what the expression is part of.
+    """
 
     step: Step | None
-    readable: frozenset[str] | None
+    before: Before | None
+    item: Type = DYN
+    tool: Tool | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +47,8 @@ class ExpressionCheck:
 
     report: Report
     scopes: Scopes
-    before: Readable | None
+    before: Mapping[str, Before] | None
+    tools: Mapping[str, Tool]
 
     def playbook(self, playbook: Playbook) -> None:
         """Check the expressions of all steps and of the output."""
@@ -50,45 +57,44 @@ class ExpressionCheck:
         self._template(("output",), playbook.output, Place.OUTPUT, _Here(None, None))
 
     def _step(self, path: Path, step: Step) -> None:
-        readable = None if self.before is None else self.before[step.name]
-        here = _Here(step, readable)
-        own = _Here(step, None if readable is None else readable | {step.name})
+        before = None if self.before is None else self.before[step.name]
+        here = _Here(step, before)
+        if step.map is not None:
+            here = replace(here, item=self._map((*path, "map"), step.map, here))
         self._bare((*path, "when"), step.when, Place.GUARD, here)
-        self._template((*path, "with"), step.with_, input_place(step.tool), here)
-        self._fixed((*path, "with"), step.with_ or {})
-        self._retry((*path, "retry"), step.retry, here)
+        self._call(path, step, here)
         if step.wait is not None:
             self._bare((*path, "wait", "until"), step.wait.until, Place.MOMENT, here)
-        if step.map is not None:
-            self._template((*path, "map", "items"), step.map.items, Place.OUTPUT, here)
-            self._bare((*path, "map", "key"), step.map.key, Place.KEY, here)
         if step.repeat is not None:
             self._bare((*path, "repeat", "until"), step.repeat.until, Place.UNTIL, here)
         for number, answer in enumerate(step.on_error or ()):
             self._bare((*path, "on_error", number, "when"), answer.when, Place.FAILURE, here)
+        after = None if before is None else before.and_then(step.name)
         for number, branch in enumerate(graph.branches(step)):
-            self._bare((*path, "next", number, "when"), branch.when, Place.GUARD, own)
+            self._bare((*path, "next", number, "when"), branch.when, Place.GUARD, _Here(step, after))
         if step.compensate is not None:
-            self._compensate((*path, "compensate"), step.compensate, _Here(None, own.readable))
+            self._call((*path, "compensate"), step.compensate, _Here(None, after))
 
-    def _compensate(self, path: Path, call: Compensate, here: _Here) -> None:
-        self._template((*path, "with"), call.with_, input_place(call.tool), here)
-        self._fixed((*path, "with"), call.with_ or {})
-        self._retry((*path, "retry"), call.retry, here)
+    def _map(self, path: Path, wanted: Map, here: _Here) -> Type:
+        """Check a map; returns the type of its items."""
+        place = Place.ITEMS if isinstance(wanted.items, str) else Place.OUTPUT
+        items = self._template((*path, "items"), wanted.items, place, here)
+        item = items.element if isinstance(items, ListType) else DYN
+        key = self._bare((*path, "key"), wanted.key, Place.KEY, replace(here, item=item))
+        if key is not None and not key.names & {wanted.as_, "item_index"}:
+            hint = f"read `{wanted.as_}` or `item_index`"
+            self.report.add((*path, "key"), "the key is the same for every item", hint)
+        return item
 
-    def _retry(self, path: Path, retry: Retry | None, here: _Here) -> None:
-        if retry is not None:
-            self._bare((*path, "on"), retry.on, Place.RETRY, here)
+    def _call(self, path: Path, call: Step | Compensate, here: _Here) -> None:
+        within = replace(here, tool=self.tools.get(call.tool or ""))
+        self._template((*path, "with"), call.with_, input_place(call.tool), within)
+        if call.retry is not None:
+            self._bare((*path, "retry", "on"), call.retry.on, Place.RETRY, here)
 
-    def _fixed(self, path: Path, given: Mapping[str, JsonValue]) -> None:
-        """Refuse values in what is run as a program: they reach it beside it, never inside it."""
-        for key in _FIXED.intersection(given):
-            text = given[key]
-            if isinstance(text, str) and text.lstrip().startswith("${"):
-                hint = f"pass values through `{_INSTEAD[key]}`"
-                self.report.add((*path, key), f"`{key}` is fixed text, not an expression", hint)
-
-    def _template(self, path: Path, value: JsonValue, place: Place, here: _Here) -> None:
+    def _template(self, path: Path, value: JsonValue, place: Place, here: _Here) -> Type:
+        """Check every expression of a value; returns the type of one that is the whole value."""
+        whole: Type = DYN
         for found, text in texts(value, path):
             try:
                 inner = expression_in(text)
@@ -97,33 +103,58 @@ class ExpressionCheck:
                 start = _mark_of(text, text.index("${"))
                 self.report.add_inside(found, start, str(error), hint)
                 continue
-            if inner is not None:
-                self._compile(found, inner, _mark_of(text, inner[1]), place, here)
+            if inner is None:
+                continue
+            start = _mark_of(text, inner[1])
+            analysis = self._analyse(found, inner[0], start, place, here)
+            if analysis is not None:
+                self._fits(found, start, here, found[len(path) :], analysis.type)
+            if analysis is not None and found == path:
+                whole = analysis.type
+        return whole
 
-    def _bare(self, path: Path, source: str | None, place: Place, here: _Here) -> None:
+    def _fits(self, path: Path, start: Mark, here: _Here, place: Path, given: Type) -> None:
+        wrong = None if here.tool is None else misfit(here.tool, place, given)
+        if wrong is not None:
+            self.report.add_inside(path, start, wrong)
+
+    def _bare(self, path: Path, source: str | None, place: Place, here: _Here) -> Analysis | None:
         if source is None:
-            return
+            return None
         if source.lstrip().startswith("${"):
             self.report.add(path, f"`{path[-1]}` is an expression by itself", "write it without `${` and `}`")
-            return
-        self._compile(path, (source, 0), Mark(1, 1), place, here)
+            return None
+        return self._analyse(path, source, Mark(1, 1), place, here)
 
-    def _compile(self, path: Path, inner: tuple[str, int], start: Mark, place: Place, here: _Here) -> None:
-        source = inner[0]
+    def _analyse(self, path: Path, source: str, start: Mark, place: Place, here: _Here) -> Analysis | None:
         if self.report.full:
-            return
+            return None
+        scope = self.scopes.at(place, here.step, item=here.item)
         try:
-            analysis = analyse_expression(source, self.scopes.at(place, here.step), expected=place.expected)
+            analysis = analyse_expression(source, scope, expected=place.expected)
         except ExpressionFault as error:
             for fault in error.faults:
                 mark = _shifted(start, Mark(fault.line, fault.column))
                 self.report.add_inside(path, mark, fault.message, fault.hint)
-            return
-        for name in sorted(analysis.reads - here.readable) if here.readable is not None else ():
+            return None
+        if here.before is not None:
+            self._reads(path, source, start, analysis, here.before)
+        return analysis
+
+    def _reads(self, path: Path, source: str, start: Mark, analysis: Analysis, before: Before) -> None:
+        for name in sorted(analysis.reads):
+            if before.can_have_completed(name):
+                continue
             used = re.search(rf"\bsteps\s*\.\s*{name}\b", source)
             mark = _shifted(start, _mark_of(source, used.start() if used else 0))
-            message = f'the step "{name}" cannot have run before this'
-            self.report.add_inside(path, mark, message, "only steps that lead here can be read")
+            self.report.add_inside(path, mark, *_unreadable(name, ran=before.can_have_run(name)))
+
+
+def _unreadable(name: str, *, ran: bool) -> tuple[str, str]:
+    """Why a step has no output here, and what to do."""
+    if ran:
+        return f'the step "{name}" has no output when it leads here', "read its `.status` or `.error`"
+    return f'the step "{name}" cannot have run before this', "only steps that lead here can be read"
 
 
 def _mark_of(text: str, offset: int) -> Mark:

@@ -30,3 +30,12 @@ def seconds(normal: str) -> float:
     if normal.endswith("ms"):
         return int(normal[:-2]) / 1000
     return float(normal[:-1])
+
+
+def written(duration: float) -> str:
+    """Return seconds as people write them: `30d`, `1h30m`, `500ms`."""
+    rest, text = round(duration * 1000), ""
+    for unit, name in zip(_UNITS, ("d", "h", "m", "s", "ms"), strict=True):
+        count, rest = divmod(rest, unit)
+        text += f"{count}{name}" if count else ""
+    return text or "0s"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.language.model import Branch, Step
@@ -177,15 +177,60 @@ def roots(outgoing: Mapping[str, Edges]) -> tuple[str, ...]:
     return tuple(name for name in outgoing if name in first)
 
 
-def ancestors(outgoing: Mapping[str, Edges]) -> dict[str, frozenset[str]]:
-    """The steps that can have run before each step; on a cycle that is every step of it."""
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The steps that can have run before a step, and those that can have completed; sets of bits by place."""
+
+    places: Mapping[str, int]
+    ran: int = 0
+    completed: int = 0
+
+    def can_have_run(self, name: str) -> bool:
+        """Whether some run leads here by way of that step."""
+        return self._holds(self.ran, name)
+
+    def can_have_completed(self, name: str) -> bool:
+        """Whether some run leads here after that step has completed."""
+        return self._holds(self.completed, name)
+
+    def and_then(self, name: str) -> Before:
+        """What is before the edges that a step chooses once it has completed."""
+        bit = 1 << self.places[name]
+        return Before(self.places, self.ran | bit, self.completed | bit)
+
+    def without(self, name: str) -> Before:
+        """What is before the edge that a step takes when it has failed."""
+        bit = 1 << self.places[name]
+        return Before(self.places, self.ran | bit, self.completed & ~bit)
+
+    def also(self, other: Before) -> Before:
+        """What can be before a step that either leads to."""
+        return Before(self.places, self.ran | other.ran, self.completed | other.completed)
+
+    def _holds(self, bits: int, name: str) -> bool:
+        place = self.places.get(name)
+        return place is not None and bool(bits >> place & 1)
+
+
+def before(outgoing: Mapping[str, Edges]) -> dict[str, Before]:
+    """What can be before each step; on a cycle that is every step of it."""
     sources = incoming(outgoing)
-    names = list(outgoing)
-    bits = {name: 1 << index for index, name in enumerate(names)}
-    before: dict[str, int] = {}
+    places = {name: index for index, name in enumerate(outgoing)}
+    known: dict[str, Before] = {}
     for group in components(outgoing):
-        known = sum(bits[name] for name in group) if len(group) > 1 else 0
-        for source in {source for name in group for source in sources[name]}.difference(group):
-            known |= before[source] | bits[source]
-        before |= dict.fromkeys(group, known)
-    return {name: frozenset(other for other in names if before[name] & bits[other]) for name in names}
+        found = Before(places)
+        for name in group if len(group) > 1 else ():
+            found = found.and_then(name)
+        for source, name in _into(group, sources):
+            leaving = outgoing[source]
+            succeeds = name in leaving.flows or name in (leaving.routed or ())
+            found = found.also(known[source].and_then(source) if succeeds else known[source].without(source))
+        known |= dict.fromkeys(group, found)
+    return known
+
+
+def _into(group: Sequence[str], sources: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """The edges into a group from outside, each with its source."""
+    inside = frozenset(group)
+    for name in group:
+        yield from ((source, name) for source in sources[name] if source not in inside)

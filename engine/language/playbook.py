@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.domain.definition import Definition
@@ -14,7 +13,7 @@ from engine.language.faults import Fault, invalid_playbook
 from engine.language.report import Report
 from engine.language.shape import shape
 from engine.language.source import read
-from engine.language.tools import BUILTIN_TOOLS
+from engine.language.tools import BUILTIN_TOOLS, Tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +30,9 @@ class ParsedPlaybook:
 
 
 def parse(
-    source: bytes, filename: str = "playbook.yaml", *, tools: AbstractSet[str] = BUILTIN_TOOLS
+    source: bytes, filename: str = "playbook.yaml", *, tools: Mapping[str, Tool] = BUILTIN_TOOLS
 ) -> ParsedPlaybook:
-    """Read, validate and compile one playbook in YAML or JSON; `tools` are the names a step may use.
+    """Read, validate and compile one playbook in YAML or JSON; `tools` are those a step may use, by name.
 
     Raises `Invalid` (`invalid_playbook`) with `faults`: see `engine.language.faults.invalid_playbook`.
     """

@@ -85,8 +85,7 @@ def _leave_out(data: dict[str, object], path: Path) -> Path:
         case ("steps", int(index), *rest):
             return _leave_out_of_step(data["steps"], index, [str(part) for part in rest[:1]])
         case ("inputs", str(name), *rest) if isinstance(inputs := data["inputs"], dict):
-            inputs[name] = {"type": "any", "default": None}
-            return path[:2]
+            return _leave_out_of_input(inputs, ("inputs", name), rest)
         case ("playbook", *_):
             data["playbook"] = "stand-in"
         case ("steps", *_):
@@ -94,6 +93,22 @@ def _leave_out(data: dict[str, object], path: Path) -> Path:
         case _:
             data.pop(str(path[0]), None)
     return path[:1]
+
+
+def _leave_out_of_input(specs: dict[str, object], path: Path, rest: list[str | int]) -> Path:
+    """Replace the innermost declaration that holds what is wrong; `specs` holds the one at `path`."""
+    spec = specs.get(str(path[-1]))
+    match rest:
+        case ["properties", str(name), *deeper] if isinstance(parts := _part(spec, "properties"), dict):
+            return _leave_out_of_input(parts, (*path, "properties", name), deeper)
+        case ["items", *deeper] if isinstance(spec, dict):
+            return _leave_out_of_input(spec, (*path, "items"), deeper)
+    specs[str(path[-1])] = {"type": "any", "default": None}
+    return path
+
+
+def _part(spec: object, key: str) -> object:
+    return spec.get(key) if isinstance(spec, dict) else None
 
 
 def _leave_out_of_step(steps: object, index: int, key: list[str]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from pydantic import (
 )
 
 from engine.language import durations
+from engine.language.expressions.types import BOOL, DYN, INT, NULL, STRING, MapType, Type
 
 
 class ToolInput(BaseModel):
@@ -150,11 +152,21 @@ class PlaybookInput(ToolInput):
     """What it is given."""
 
 
-INPUTS: Mapping[str, type[ToolInput]] = {
-    "http": HttpInput,
-    "playbook": PlaybookInput,
-    "python": PythonInput,
-    "shell": ShellInput,
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What a tool takes as its `with` and what it gives as its output, as far as that is known."""
+
+    takes: type[ToolInput] | None = None
+    gives: Type = DYN
+
+
+BUILTIN_TOOLS: Mapping[str, Tool] = {
+    "http": Tool(HttpInput, MapType({"status": INT, "headers": MapType(others=STRING), "body": DYN})),
+    "noop": Tool(None, NULL),
+    "playbook": Tool(PlaybookInput),
+    "python": Tool(PythonInput),
+    "shell": Tool(
+        ShellInput, MapType({"exit_code": INT, "stdout": STRING, "stderr": STRING, "truncated": BOOL})
+    ),
 }
-BUILTIN_TOOLS = frozenset({*INPUTS, "noop"})
-"""The tools that every worker has; noop takes anything."""
+"""The tools that every worker has."""

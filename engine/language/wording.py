@@ -29,6 +29,7 @@ _WORDS: Mapping[str, str] = {
 }
 _HINTS: Mapping[str, str] = {
     "name": "start with a letter; only a-z, 0-9 and _, at most 64 characters",
+    "as": "start with a letter; only a-z, 0-9 and _, at most 64 characters",
     "tool": "start with a letter; only a-z, 0-9, `_`, `.` and `-`",
     "event": "use letters, digits and `_.:/-`, at most 128",
     "pool": "start with a letter; only a-z, 0-9, `_` and `-`",
@@ -51,8 +52,13 @@ KnownKeys = Callable[[Path], Sequence[str]]
 
 
 def located(data: object, error: ValidationError) -> list[Found]:
-    """Return each finding of an error with its path in the data."""
-    return [(_path(data, detail), detail) for detail in error.errors(include_url=False)]
+    """Return each finding of an error with its path in the data.
+
+    Where a value fits no member of a union, and one inside it is wrong as well, only the latter is told.
+    """
+    findings = [(_path(data, detail), detail) for detail in error.errors(include_url=False)]
+    above = {path[:length] for path, _ in findings for length in range(len(path))}
+    return [each for each in findings if each[0] not in above or not each[1]["type"].endswith("_type")]
 
 
 def worded(document: Document, findings: Iterable[Found], known_keys: KnownKeys) -> list[Fault]:
@@ -63,12 +69,9 @@ def worded(document: Document, findings: Iterable[Found], known_keys: KnownKeys)
     by_path: dict[Path, list[ErrorDetails]] = {}
     for path, detail in findings:
         by_path.setdefault(path, []).append(detail)
-    deeper = {path[:length] for path in by_path for length in range(len(path))}
     meant = {_meant(path, known_keys) for path, details in by_path.items() if _is_unknown(details)}
     return [
-        _fault(document, path, details, known_keys)
-        for path, details in by_path.items()
-        if path not in meant and (path not in deeper or not _is_of_member(details))
+        _fault(document, path, details, known_keys) for path, details in by_path.items() if path not in meant
     ]
 
 
@@ -91,11 +94,6 @@ def _is_unknown(details: Sequence[ErrorDetails]) -> bool:
     return details[0]["type"] == "extra_forbidden"
 
 
-def _is_of_member(details: Sequence[ErrorDetails]) -> bool:
-    """Whether a value fits no member of a union: what is wrong inside it says more."""
-    return all(detail["type"].endswith("_type") for detail in details)
-
-
 def _meant(path: Path, known_keys: KnownKeys) -> Path:
     """The path of the key that an unknown one was meant to be."""
     near = nearest(str(path[-1]), known_keys(path[:-1]))
@@ -115,7 +113,7 @@ def _fault(document: Document, path: Path, details: Sequence[ErrorDetails], know
         case "string_pattern_mismatch":
             noun = _NOUNS.get(key, "name")
             return document.fault(path, f'"{_shown(given)}" is not a valid {noun}', _HINTS.get(key))
-        case "value_error":
+        case "value_error" if not _lacks_unit(key, given):
             return _refused(document, path, given, str(context["error"]))
         case _:
             return _mismatch(document, path, details)
@@ -144,19 +142,36 @@ def _mismatch(document: Document, path: Path, details: Sequence[ErrorDetails]) -
     given, key = details[0]["input"], path[-1] if path else ""
     if given is None:
         return document.fault(path, "has no value", "give one or remove the key")
-    is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    if key in _DURATIONS and is_number:
-        hint = f"write `{given}s`, `{given}m` or the like"
-        return document.fault(path, f"the duration {given} has no unit", hint)
+    if _lacks_unit(str(key), given):
+        unit = f"write `{given}s`, `{given}m` or the like"
+        return document.fault(path, f"the duration {given} has no unit", unit)
     kinds = [detail["type"] for detail in details]
-    hint = "write it in quotes" if is_number and "string_type" in kinds else None
-    return document.fault(path, f"{_wanted(details)}{_not(given, kinds)}", hint)
+    return document.fault(path, f"{_wanted(details)}{_not(given, kinds)}", _remedy(given, kinds))
+
+
+def _lacks_unit(key: str, given: object) -> bool:
+    return key in _DURATIONS and _is_number(given)
+
+
+def _remedy(given: object, kinds: Sequence[str]) -> str | None:
+    """What to write instead, where that is plain."""
+    if _is_number(given) and "string_type" in kinds:
+        return "write it in quotes"
+    if kinds == ["list_type"] and isinstance(given, str):
+        return f"write `[{_shown(given)}]`"
+    return "write `- ` before it, or `[ ]` around it" if kinds == ["list_type"] else None
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
 
 
 def _wanted(details: Sequence[ErrorDetails]) -> str:
+    kinds = {detail["type"] for detail in details}
     words = [
         _WORDS.get(detail["type"], "is not allowed here").format_map(detail.get("ctx", {}))
         for detail in details
+        if detail["type"] != "int_type" or "float_type" not in kinds
     ]
     if all(word.startswith("must be ") for word in words):
         return f"must be {one_of(dict.fromkeys(word.removeprefix('must be ') for word in words))}"

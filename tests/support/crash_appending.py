@@ -12,6 +12,7 @@ from engine.write import catalog, commands, executions, payloads
 from engine.write.commands import Lease
 from engine.write.executions import StartOrder
 from tests.support.acts import Act
+from tests.support.anything import TOOLS
 from tests.support.mortal import Office
 from tests.support.town import DELIVERIES_ARE_DUE, Town, go, result_of, succeeds
 
@@ -21,7 +22,7 @@ TAKEN = {Verdict.RECORDED, Verdict.DUPLICATE}
 
 async def register(town: Town) -> Act:
     source = f"{{playbook: town/p{next(town.numbers)}, steps: [{{name: a, tool: noop}}]}}"
-    parsed = parse(source.encode())
+    parsed = parse(source.encode(), tools=TOOLS)
 
     async def call(now: Office) -> None:
         async with now.checkout() as connection:

@@ -17,6 +17,7 @@ from engine.write.commands import Claimed, Lease, Result
 from engine.write.definitions import Definitions
 from engine.write.requests import Committed
 from engine.write.writer import Appender, appending
+from tests.support.anything import TOOLS
 
 EVENTS = "select * from playlog.event where execution_id = $1 order by version"
 
@@ -31,7 +32,7 @@ class Engine:
     definitions: Definitions = field(default_factory=Definitions)
 
     async def register(self, source: str) -> catalog.Registered:
-        return await catalog.register(self.connection, parse(source.encode()), source)
+        return await catalog.register(self.connection, parse(source.encode(), tools=TOOLS), source)
 
     async def start(self, playbook: str, **order: object) -> int:
         asked = executions.StartOrder(playbook=playbook, **order)  # type: ignore[arg-type]

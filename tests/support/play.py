@@ -23,13 +23,14 @@ from engine.domain.scope import Lacking, Supply
 from engine.domain.snapshot import dump, encode, load
 from engine.domain.vocabulary import EVENT_STATUS, EventType
 from engine.language import parse
+from tests.support.anything import TOOLS
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 EXECUTION_ID = 4711
 
 
 def definition_of(source: str) -> Definition:
-    return parse(source.encode()).definition
+    return parse(source.encode(), tools=TOOLS).definition
 
 
 @dataclass(slots=True)

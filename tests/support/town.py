@@ -20,6 +20,7 @@ from engine.write.commands import Claimed, Lease, Result
 from engine.write.executions import StartOrder
 from projector.role import Projector
 from publisher.role import Publisher
+from tests.support.anything import TOOLS
 from tests.support.checker import snapshot_versions
 from tests.support.ledger import Ledger
 from tests.support.mortal import Life, Office, office, projector, publisher
@@ -87,7 +88,7 @@ class Town:
 
     async def register(self, *sources: str) -> None:
         for source in sources:
-            await catalog.register(self.connection, parse(source.encode()), source)
+            await catalog.register(self.connection, parse(source.encode(), tools=TOOLS), source)
 
     async def start(self, playbook: str, **more: object) -> int:
         """Start an execution with a number of its own as its input and its key."""

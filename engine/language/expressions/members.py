@@ -8,6 +8,7 @@ from engine.language.expressions.faults import Wrong, listed, near_miss
 from engine.language.expressions.syntax import Index, Literal, Node, Select, path, start
 from engine.language.expressions.types import (
     DYN,
+    NULL,
     ListType,
     MapType,
     OptionalType,
@@ -35,9 +36,14 @@ def member_type(owner: Type, node: Select | Index, key: str) -> Type:
             return _known(owner.fields, owner.others, node.operand, key, at)
     if owner == DYN:
         return DYN
-    if isinstance(owner, ListType):
-        raise Wrong(at, "a list has no keys", "index it by an int, or use .map(...)")
-    raise Wrong(at, f"{worded(owner.kind)} has no keys")
+    raise _keyless(owner, node, at)
+
+
+def _keyless(owner: Type, node: Select | Index, at: int) -> Wrong:
+    if owner == NULL:
+        return Wrong(at, f"'{path(node.operand)}' is always null")
+    hint = "index it by an int, or use .map(...)" if isinstance(owner, ListType) else None
+    return Wrong(at, f"{worded(owner.kind)} has no keys", hint)
 
 
 def _known(fields: Mapping[str, Type], others: Type | None, operand: Node, key: str, at: int) -> Type:

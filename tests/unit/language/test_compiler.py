@@ -6,10 +6,12 @@ import pytest
 
 from engine.domain.definition import Definition, Retry, Route, Wait
 from engine.language import compile_definition, parse
+from tests.support.anything import TOOLS
 
 
 def compiled(steps: str, rest: str = "") -> Definition:
-    return compile_definition(parse(f"playbook: a/b\n{rest}\nsteps:\n{steps}".encode()).canonical)
+    source = f"playbook: a/b\n{rest}\nsteps:\n{steps}".encode()
+    return compile_definition(parse(source, tools=TOOLS).canonical)
 
 
 def edges(definition: Definition) -> dict[str, tuple[str, ...]]:
