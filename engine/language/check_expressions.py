@@ -22,6 +22,7 @@ from engine.language.scopes import Place, Scopes, input_place
 from engine.language.templates import expression_in, texts
 from engine.language.tools import Tool
 
+MOST_EXPRESSIONS = 10_000
 _INSIDE = "build the text in the expression: \"${ 'a' + string(inputs.b) }\""
 
 
@@ -49,6 +50,7 @@ class ExpressionCheck:
     scopes: Scopes
     before: Mapping[str, Before] | None
     tools: Mapping[str, Tool]
+    count: int = 0
 
     def playbook(self, playbook: Playbook) -> None:
         """Check the expressions of all steps and of the output."""
@@ -127,7 +129,10 @@ class ExpressionCheck:
         return self._analyse(path, source, Mark(1, 1), place, here)
 
     def _analyse(self, path: Path, source: str, start: Mark, place: Place, here: _Here) -> Analysis | None:
-        if self.report.full:
+        self.count += 1
+        if self.count == MOST_EXPRESSIONS + 1:
+            self.report.add(path, f"more than {MOST_EXPRESSIONS} expressions", "split the playbook")
+        if self.report.full or self.count > MOST_EXPRESSIONS:
             return None
         scope = self.scopes.at(place, here.step, item=here.item)
         try:

@@ -28,8 +28,10 @@ def check_spec(report: Report, path: Path, spec: Input) -> None:
 
 
 def _check_values(report: Report, path: Path, spec: Input) -> None:
+    bare = spec.model_copy(update={"enum": None})
     for number, choice in enumerate(spec.enum or ()):
-        bare = spec.model_copy(update={"enum": None})
+        if report.full:
+            return
         _check_fits(report, (*path, "enum", number), bare, choice)
     for number in _again(spec.enum or ()):
         report.add((*path, "enum", number), "is listed twice", "keep one of them")

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pydantic import JsonValue, ValidationError
 
 from engine.language.expressions.types import Type, worded
-from engine.language.faults import Path, one_of
+from engine.language.faults import MAX_FAULTS, Path, one_of
 from engine.language.report import Report
 from engine.language.templates import expression_in
 from engine.language.tools import Tool, ToolInput
@@ -58,7 +58,7 @@ def check_call(report: Report, path: Path, tool: Tool | None, given: Mapping[str
             if detail["type"] in _OF_KEYS or not _depends(data, place)
         ]
         keys = list(tool.takes.model_fields)
-        report.faults += faults_worded(report.document, findings, lambda _: keys)
+        report.faults += faults_worded(report.document, findings[:MAX_FAULTS], lambda _: keys)
 
 
 def _check_programs(report: Report, path: Path, tool: Tool | None, given: Mapping[str, JsonValue]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 from engine.errors import Invalid
+from engine.language.near import nearest
 
 MAX_FAULTS = 100
 
@@ -54,12 +54,6 @@ def path_text(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.removeprefix(".")
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is nearest to `word`, if one is near."""
-    near = difflib.get_close_matches(word[:100], sorted(known), n=1)
-    return near[0] if near else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from engine.language.document import Document
-from engine.language.faults import Fault, Path, did_you_mean, nearest, one_of
+from engine.language.faults import Fault, Path, did_you_mean, one_of
+from engine.language.near import nearest
 
 _SHOWN = 60
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from engine.errors import Invalid
+from engine.language.near import nearest
 
 _LONGEST_GUESS = 64
 _MOST_LISTED = 8
@@ -53,15 +53,8 @@ def fault_at(source: str, at: int, message: str, hint: str | None = None) -> Fau
 
 def near_miss(name: str, known: Iterable[str]) -> str | None:
     """Word the known name nearest to `name` as a hint; None when nothing is near."""
-    if len(name) > _LONGEST_GUESS:
-        return None
-    near = get_close_matches(name, list(known), n=5)
-    if not near:
-        return None
-    letters = sorted(name)
-    # Swapped letters are the likeliest slip: 'dya' is rather 'day' than 'dry'.
-    best = next((one for one in near if sorted(one) == letters), near[0])
-    return f"did you mean '{best}'?"
+    best = nearest(name, known) if len(name) <= _LONGEST_GUESS else None
+    return None if best is None else f"did you mean '{best}'?"
 
 
 class Wrong(Exception):  # noqa: N818  # a finding on its way to the checker, not an error
