@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo dev test lint formatted types arch unit integration contracts migrations e2e \
-	chaos bench schema format docs docs/reference/settings.md docs/reference/metrics.md clean
+	chaos bench schema format docs docs/reference/settings.md docs/reference/metrics.md docs/reference/playbook.md clean
 
 help: ## print these verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,13 +69,17 @@ schema: $(READY) ## write sql/schema.sql anew and put new migrations on record
 format: $(READY) ## format every file
 	$(BIN)/ruff format
 
-docs: docs/reference/settings.md docs/reference/metrics.md ## write the reference pages anew
+docs: docs/reference/settings.md docs/reference/metrics.md docs/reference/playbook.md ## write the reference pages anew
 
 docs/reference/settings.md: $(READY)
 	$(BIN)/python -m engine.runtime.settings_loading > $@
 
 docs/reference/metrics.md: $(READY)
 	$(BIN)/python -m engine.runtime.metrics > $@
+
+docs/reference/playbook.md: $(READY)
+	$(BIN)/python -m engine.language.reference > $@
+	$(BIN)/playlog schema playbook > playbooks/playbook.schema.json
 
 clean: ## remove what can be made again; the data of `make dev` in .playlog stays
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -41,7 +41,10 @@ Name = Annotated[str, Field(pattern=NAME)]
 Pool = Annotated[str, Field(pattern=POOL)]
 Priority = Annotated[int, Field(ge=-100, le=100)]
 Label = Annotated[str, Field(min_length=1, max_length=200)]
-Cel = Annotated[str, Field(min_length=1, json_schema_extra={"format": "cel"})]
+Cel = Annotated[
+    str,
+    Field(min_length=1, json_schema_extra={"format": "cel", "examples": ["inputs.limit > 10"]}),
+]
 
 
 class Shape(BaseModel):
@@ -101,7 +104,7 @@ class Retry(Shape):
 class Wait(Shape):
     """What a step without a tool waits for: exactly one of `event`, `until`, `for`."""
 
-    event: Annotated[str, Field(pattern=EVENT)] | None = None
+    event: Annotated[str, Field(pattern=EVENT, examples=["approved"])] | None = None
     """The name of a signal; the output is what it carries. Needs a `timeout`."""
     until: Cel | None = None
     """An expression for a moment, as `2026-01-31T09:30:00Z`."""
@@ -227,7 +230,9 @@ class Step(Shape):
 class Playbook(Shape):
     """A whole playbook."""
 
-    playbook: Annotated[str, Field(max_length=200, pattern=f"^{SEGMENT}(/{SEGMENT})*$")]
+    playbook: Annotated[
+        str, Field(max_length=200, pattern=f"^{SEGMENT}(/{SEGMENT})*$", examples=["shop/orders"])
+    ]
     """Its path: words joined by slashes; `versions` and `graph` are no words of a path."""
     description: Text | None = None
     """What it does, for people."""

@@ -13,7 +13,8 @@ LONGEST = 100
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that looks most like `word`, if one does.
 
-    Among very many only the likeliest are compared. Swapped letters are the likeliest slip: `dya` is rather `day` than `dry`.
+    Among very many only the likeliest are compared. Swapped letters are the likeliest slip: `dya` is rather
+    `day` than `dry`.
     """
     word, words = word[:LONGEST], sorted(known)
     if len(words) > MOST_COMPARED:

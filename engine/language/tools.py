@@ -38,7 +38,9 @@ def _seconds(value: object) -> float:
 
 
 Duration = Annotated[
-    float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "pattern": durations.PATTERN})
+    float,
+    BeforeValidator(_seconds),
+    WithJsonSchema({"type": "string", "pattern": durations.PATTERN, "minLength": 2}),
 ]
 """Seconds, written as `500ms`, `30s`, `5m`, `1h30m` or `2d`."""
 
