@@ -21,7 +21,7 @@ _BOMS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-_CONTROL = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_CONTROL = re.compile("[^\t\n\r -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _ONLY_JSON = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _ENDS_INSIDE = frozenset({"found unexpected end of stream", "found unexpected document indicator"})
@@ -106,7 +106,9 @@ def _events(text: str) -> Iterator[yaml.Event]:
     control = _CONTROL.search(text)
     if control is not None:
         code = f"U+{ord(control[0]):04X}"
-        raise Refused(_mark_of(text, control.start()), f"the character {code} is not allowed", "remove it")
+        escape = f"write it as `\\u{ord(control[0]):04x}` in double quotes"
+        hint = "remove it" if control[0] == "\0" else f"{escape}, or remove it"
+        raise Refused(_mark_of(text, control.start()), f"the character {code} is not allowed", hint)
     parser = yaml.CBaseLoader(text)
     try:
         while (event := parser.get_event()) is not None:

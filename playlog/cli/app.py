@@ -9,7 +9,7 @@ import typer
 
 from engine.runtime import logs
 from playlog import __version__
-from playlog.cli import executions, operate, playbooks, retention, run, steering
+from playlog.cli import executions, operate, playbooks, retention, run, steering, validate
 from playlog.cli.command import ApiUrlOption, OutputOption
 from playlog.cli.demo import command as demo
 from playlog.cli.dev import command as dev
@@ -48,7 +48,7 @@ def everywhere(
     context.obj = Session(output=output or Output.TABLE, api_url=api_url)
 
 
-for group in (dev, demo, run, playbooks, executions, steering, operate, retention):
+for group in (dev, demo, run, validate, playbooks, executions, steering, operate, retention):
     group.add_to(app)
 
 

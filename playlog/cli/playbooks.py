@@ -1,4 +1,4 @@
-"""`playlog validate` and `playlog register`."""
+"""`playlog register`, and the faults of a playbook that is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import typer
 from pydantic import JsonValue
 
 from engine.errors import Invalid
-from engine.language import ParsedPlaybook, parse
 from playlog.answers import Registered
 from playlog.cli.command import command
 from playlog.cli.failures import USAGE
@@ -26,22 +25,8 @@ Faults = Sequence[Mapping[str, JsonValue]]
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    command(app)(validate)
+    """Add the command to the program."""
     command(app)(register)
-
-
-def validate(session: Session, file: FileArgument) -> int | None:
-    """Check a playbook without any server, and show every fault at its place."""
-    source = file.read_bytes()
-    try:
-        parsed = parse(source, str(file))
-    except Invalid as error:
-        return show_faults(session, file, source, error.data["faults"])
-    steps = len(parsed.definition.steps)
-    document = {"valid": True, "path": parsed.path, "hash": parsed.hash.hex(), "steps": steps}
-    session.answer(document, _valid(file, parsed))
-    return None
 
 
 async def register(session: Session, file: FileArgument) -> int | None:
@@ -85,9 +70,3 @@ def show_faults(session: Session, file: Path, source: bytes, faults: Faults) -> 
     else:
         session.errors.print(render_faults(str(file), source, faults, session.errors))
     return USAGE
-
-
-def _valid(file: Path, parsed: ParsedPlaybook) -> str:
-    steps = len(parsed.definition.steps)
-    noun = "step" if steps == 1 else "steps"
-    return f"[green]{file} is valid[/green]: {parsed.path}, {steps} {noun}, hash {parsed.hash.hex()[:12]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,12 @@ from pydantic import JsonValue
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-WORD = re.compile(r"[\w./-]+")
+from engine.language.faults import MAX_FAULTS
+
+WORD = re.compile(r"""[\w./-]+|"[^"]*"|'[^']*'""")
+LINE_ENDS = re.compile(r"\r\n|\r|\n")
+INDENT = "  "
+NEXT = f"\n{INDENT}"
 ROOM = 20
 """Columns left of the caret that are kept of a line too long to be shown whole."""
 
@@ -42,22 +48,23 @@ def render_faults(
     name: str, source: bytes, faults: Sequence[Mapping[str, JsonValue]], console: Console
 ) -> RenderableType:
     """Return all faults of a file, each with its line and a caret below it."""
-    lines = source.decode(errors="replace").splitlines()
+    lines = LINE_ENDS.split(source.decode(errors="replace"))
     known = [SourceFault.of(fault) for fault in faults]
-    count = f"{len(known)} fault{'' if len(known) == 1 else 's'}"
+    count = f"{len(known)} fault{'' if len(known) == 1 else 's'}{' or more' * (len(known) >= MAX_FAULTS)}"
     shown = [_render(name, lines, fault, console.width) for fault in known]
     return Group(*shown, Text(f"{name}: {count}", style="bold red"))
 
 
 def _render(name: str, lines: Sequence[str], fault: SourceFault, width: int) -> Text:
+    place = f"{name}:{fault.line}:{fault.column}"
     text = Text()
-    text.append(f"{name}:{fault.line}:{fault.column}:", style="bold")
-    text.append(f" {fault.path}\n" if fault.path else "\n", style="cyan")
-    text.append(f"  {fault.message}", style="red")
-    if fault.hint is not None:
-        joint = ", " if fault.hint.startswith("did you") else "; "
-        text.append(joint).append(fault.hint, style="green")
+    text.append(place, style="bold")
+    if fault.path:
+        narrow = len(place) + 2 + len(fault.path) > width
+        text.append(f"{NEXT if narrow else '  '}{fault.path}", style="cyan")
     text.append("\n")
+    for line in textwrap.wrap(fault.message, width - len(INDENT), break_on_hyphens=False):
+        text.append(f"{INDENT}{line}\n", style="red")
     line = lines[fault.line - 1] if 1 <= fault.line <= len(lines) else ""
     return text.append_text(_excerpt(line, fault, width))
 
@@ -65,14 +72,24 @@ def _render(name: str, lines: Sequence[str], fault: SourceFault, width: int) -> 
 def _excerpt(line: str, fault: SourceFault, width: int) -> Text:
     gutter = len(str(fault.line))
     shown, at = crop(line.replace("\t", " "), fault.column - 1, width - gutter - 5)
+    marked = span(shown, at)
     text = Text()
     text.append(f" {fault.line} | ", style="blue").append(f"{shown}\n")
     text.append(f" {' ' * gutter} | ", style="blue")
-    return text.append(f"{' ' * at}{'^' * span(shown, at)}\n", style="bold red")
+    text.append(f"{' ' * at}{'^' * marked}", style="bold red")
+    hint = fault.hint or ""
+    if hint and gutter + 4 + at + marked + 1 + len(hint) <= width:
+        return text.append(f" {hint}", style="green").append("\n")
+    text.append("\n")
+    for number, part in enumerate(textwrap.wrap(hint, width - gutter - 6, break_on_hyphens=False)):
+        text.append(f" {' ' * gutter} {'  ' if number else '= '}", style="blue").append(
+            f"{part}\n", style="green"
+        )
+    return text
 
 
 def span(line: str, at: int) -> int:
-    """How many characters a fault at `at` is underlined: the word that begins there, one at least."""
+    """How many characters a fault at `at` is underlined: the word or quoted text there, one at least."""
     word = WORD.match(line, at)
     return 1 if word is None else word.end() - word.start()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,10 @@ def shown(source: bytes, *, width: int = 80) -> list[str]:
 def test_a_fault_is_shown_with_its_line_and_a_caret_below_it() -> None:
     source = b"playbook: a\nsteps:\n  - name: one\n    tools: noop\n    tool: noop\n"
     assert shown(source) == [
-        "a.yaml:4:5: steps[0].tools",
-        '  unknown key "tools", did you mean "tool"?',
+        "a.yaml:4:5  steps[0].tools",
+        '  unknown key "tools"',
         " 4 |     tools: noop",
-        "   |     ^^^^^",
+        '   |     ^^^^^ did you mean "tool"?',
         "",
         "a.yaml: 1 fault",
     ]
@@ -37,7 +38,7 @@ def test_a_fault_is_shown_with_its_line_and_a_caret_below_it() -> None:
 @pytest.mark.parametrize("file", sorted(BROKEN.glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_fault_of_every_broken_playbook_can_be_shown_in_80_columns(file: Path) -> None:
     lines = shown(file.read_bytes())
-    carets = [line for line in lines if set(line.partition("|")[2].strip()) == {"^"}]
+    carets = [line for line in lines if re.match(r" +\| +\^", line)]
     wanted = file.with_suffix(".faults").read_text().splitlines()
     assert len(carets) == len(wanted)
     assert max(map(len, lines)) <= 80
@@ -46,6 +47,7 @@ def test_every_fault_of_every_broken_playbook_can_be_shown_in_80_columns(file: P
 def test_a_tab_and_a_wide_line_keep_the_caret_in_its_place() -> None:
     assert span("a bcd-e f", 2) == 5
     assert span("a: [", 3) == 1
+    assert span("a: 'b c', d", 3) == 5
     line, at = crop("x" * 200 + "here" + "y" * 200, 200, 75)
     assert line[at : at + 4] == "here"
     assert len(line) <= 75
