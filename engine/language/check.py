@@ -11,6 +11,7 @@ from engine.language.check_expressions import ExpressionCheck
 from engine.language.check_specs import check_spec
 from engine.language.check_tools import check_call
 from engine.language.durations import seconds
+from engine.language.expressions.tokens import KEYWORDS, RESERVED
 from engine.language.faults import Path
 from engine.language.model import INPUT, Compensate, Map, OnError, Playbook, Retry, Step, Wait
 from engine.language.report import Report
@@ -105,7 +106,7 @@ def _check_map(report: Report, path: Path, step: Step, wanted: Map) -> None:
     if step.repeat is not None:
         hint = "repeat in a child playbook, or keep one of them"
         report.add((*path, "repeat"), "`repeat` and `map` do not go together", hint, at_key=True)
-    if wanted.as_ in RESERVED_NAMES:
+    if wanted.as_ in RESERVED_NAMES | RESERVED | KEYWORDS:
         report.add((*path, "map", "as"), f'"{wanted.as_}" has a meaning of its own', "choose another name")
     if isinstance(wanted.items, str) and not wanted.items.lstrip().startswith("${"):
         report.add((*path, "map", "items"), "must be a list, not text", 'write "${ ... }" or a list')

@@ -11,7 +11,9 @@ from typing import TypeAlias
 
 from engine.domain.definition import Definition
 from engine.errors import Invalid
-from engine.language.faults import MAX_FAULTS, Path, did_you_mean, one_of, path_text
+from engine.language.faults import Path, did_you_mean, one_of, path_text
+
+MOST_HINTS = 20
 
 Spec: TypeAlias = Mapping[str, object]
 
@@ -51,7 +53,7 @@ class Fitting:
         """Return `given` with defaults in the order declared; unknown and missing names are misfits."""
         for name in given:
             if name not in specs:
-                hint = did_you_mean(str(name), specs) if len(self.misfits) < MAX_FAULTS else None
+                hint = did_you_mean(str(name), specs) if len(self.misfits) < MOST_HINTS else None
                 self._add((*path, name), f"unknown name{f', {hint}' if hint else ''}", "unknown")
         fitted: dict[str, object] = {}
         for name, spec in specs.items():

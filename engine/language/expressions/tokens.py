@@ -10,7 +10,7 @@ from engine.language.expressions.faults import ExpressionFault, fault_at
 
 _CONTROL = {"break", "continue", "else", "for", "if", "loop", "return", "while"}
 _DECLARING = {"as", "const", "function", "import", "let", "namespace", "package", "var", "void"}
-_KEYWORDS = {"true", "false", "null", "in"}
+KEYWORDS = {"true", "false", "null", "in"}
 RESERVED = _CONTROL | _DECLARING
 _MAX_INT_DIGITS = 20
 _MAX_CODE_POINT = 0x10FFFF
@@ -72,7 +72,7 @@ def _token(source: str, found: re.Match[str]) -> Token:
     text, at = found.group(), found.start()
     match found.lastgroup:
         case "name":
-            return Token("keyword" if text in _KEYWORDS else "name", text, at)
+            return Token("keyword" if text in KEYWORDS else "name", text, at)
         case "sign":
             return Token("sign", text, at)
         case "number":

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.language.durations import normalize, seconds
+from engine.language.durations import normalize, seconds, written
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,8 @@ def test_a_duration_has_one_stored_spelling(text: str, stored: str, used: float)
 def test_anything_else_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match=r"duration|longer"):
         normalize(text)
+
+
+def test_a_duration_is_told_as_people_write_it() -> None:
+    told = {0: "0s", 0.5: "500ms", 90: "1m30s", 5400: "1h30m", 30 * 86_400: "30d", 90_061.001: "1d1h1m1s1ms"}
+    assert {used: written(used) for used in told} == told
