@@ -1,7 +1,7 @@
-"""Tools of tests that answer commands themselves: a noop there gives whatever the test says."""
+"""Tools of tests that answer commands themselves: they take anything, and give whatever the test says."""
 
 from __future__ import annotations
 
 from engine.language import BUILTIN_TOOLS, Tool
 
-TOOLS = {**BUILTIN_TOOLS, "noop": Tool()}
+TOOLS = dict.fromkeys(BUILTIN_TOOLS, Tool())
