@@ -242,6 +242,12 @@ def _claimed(state: Execution, event: NewEvent, _: dict[str, Any], __: datetime)
     return Admission(Verdict.RECORDED, event)
 
 
+def _withdrawn(state: Execution, event: NewEvent, _: dict[str, Any], __: datetime) -> Admission:
+    if event.command_id is None or event.command_id not in state.commands:
+        return UNCHANGED
+    return Admission(Verdict.RECORDED, event, (CloseCommand(event.command_id),))
+
+
 def _child_ended(state: Execution, event: NewEvent, payload: dict[str, Any], _: datetime) -> Admission:
     if parse_id(payload["execution_id"]) not in state.children:
         return UNCHANGED
@@ -260,5 +266,7 @@ ENGINE_RULES: dict[EventType, Rule] = {
     EventType.SIGNAL_RECEIVED: _signal,
     EventType.TIMER_FIRED: _timer,
     EventType.COMMAND_CLAIMED: _claimed,
+    EventType.COMMAND_CANCELLED: _withdrawn,
+    EventType.CONCURRENCY_REJECTED: _withdrawn,
     EventType.CHILD_COMPLETED: _child_ended,
 }

@@ -25,6 +25,8 @@ CARRIERS = frozenset(
         EventType.COMMAND_COMPLETED,
         EventType.COMMAND_FAILED,
         EventType.COMMAND_EXPIRED,
+        EventType.COMMAND_CANCELLED,
+        EventType.CONCURRENCY_REJECTED,
         EventType.STEP_FAILED,
         EventType.SIGNAL_RECEIVED,
         EventType.CHILD_COMPLETED,

@@ -16,6 +16,7 @@ from engine.domain.expression import ExpressionFailed
 from engine.domain.failing import give_up, seen
 from engine.domain.handles import Written, opened, written
 from engine.domain.ids import derive_id
+from engine.domain.keys import Keys, keys_of
 from engine.domain.routing import holds
 from engine.domain.scope import scope_of
 from engine.domain.vocabulary import EventType
@@ -42,7 +43,9 @@ def begin_attempt(turn: Turn, slot: Slot, delay: float = 0.0, iteration: int | N
     attempt = unit.attempt + 1
     round_ = 0 if call.repeat is None else iteration or max(1, unit.iteration)
     try:
-        rendered = _render_input(turn, call, names_of(turn, slot, attempt=attempt, iteration=round_))
+        names = names_of(turn, slot, attempt=attempt, iteration=round_)
+        rendered = _render_input(turn, call, names)
+        keys = keys_of(turn, slot, call, names, round_)
         asked = written(rendered)
         _check_sizes(call, asked)
     except ExpressionFailed as failed:
@@ -50,9 +53,11 @@ def begin_attempt(turn: Turn, slot: Slot, delay: float = 0.0, iteration: int | N
     payload: dict[str, object] = {"iteration": round_} if round_ else {}
     if slot.undoing:
         payload["undoing"] = True
-    if call.tool != CHILD_TOOL:
-        return _issue(turn, slot, asked, delay, payload)
-    return _start_later(turn, slot, delay, payload) if delay else _start_child(turn, slot, rendered, payload)
+    if delay and (keys.permit is not None or call.tool == CHILD_TOOL):
+        return _begin_later(turn, slot, delay, payload)
+    if call.tool == CHILD_TOOL:
+        return _start_child(turn, slot, rendered, payload)
+    return _issue(turn, slot, asked, keys, payload, delay=delay)
 
 
 def names_of(turn: Turn, slot: Slot, **names: object) -> dict[str, object]:
@@ -81,46 +86,58 @@ def _check_sizes(step: Step, asked: Written) -> None:
             raise ExpressionFailed("value_too_large", detail)
 
 
-def _issue(turn: Turn, slot: Slot, asked: Written, delay: float, payload: dict[str, object]) -> Decision:
-    call, attempt = turn.call(slot), turn.state.tried(slot).attempt + 1
-    available_at = turn.supply.now + timedelta(seconds=delay)
-    pool = call.pool or turn.state.pool
+def _issue(
+    turn: Turn, slot: Slot, asked: Written, keys: Keys, payload: dict[str, object], *, delay: float
+) -> Decision:
+    command = _command(turn, slot, asked, keys, delay)
     payload |= {
-        "tool": call.tool,
-        "pool": pool,
+        "tool": command.tool,
+        "pool": command.pool,
         "input_hash": blake2b(asked.encoded, digest_size=16).hexdigest(),
         "input_bytes": len(asked.encoded),
+        **keys.recorded,
     }
     if delay:
-        payload |= {"delay_seconds": delay, "available_at": iso(available_at)}
-    command = IssueCommand(
-        execution_id=turn.state.execution_id,
-        command_id=turn.supply.take_id(),
-        step=slot.step,
-        attempt=attempt,
-        item=slot.item,
-        tool=call.tool or "",
-        pool=pool,
-        priority=turn.state.priority if call.priority is None else call.priority,
-        input=asked.encoded,
-        handles=orjson.dumps(asked.places) if asked.places else None,
-        deferred=orjson.dumps(asked.deferred) if asked.deferred else None,
-        timeout=call.timeout,
-        available_at=available_at,
-        held=turn.state.paused,
-    )
+        payload |= {"delay_seconds": delay, "available_at": iso(command.available_at)}
     decision = Decision(effects=[command])
     begin_deadline(turn, slot, payload, decision)
     event = decided(
         EventType.COMMAND_ISSUED,
         slot.step,
         payload,
-        attempt=attempt,
+        attempt=command.attempt,
         item=slot.item,
         command_id=command.command_id,
     )
     decision.events.append(event)
     return decision
+
+
+def _command(turn: Turn, slot: Slot, asked: Written, keys: Keys, delay: float) -> IssueCommand:
+    call = turn.call(slot)
+    return IssueCommand(
+        execution_id=turn.state.execution_id,
+        command_id=turn.supply.take_id(),
+        step=slot.step,
+        attempt=turn.state.tried(slot).attempt + 1,
+        item=slot.item,
+        tool=call.tool or "",
+        pool=call.pool or turn.state.pool,
+        priority=_priority(turn, slot),
+        input=asked.encoded,
+        handles=orjson.dumps(asked.places) if asked.places else None,
+        deferred=orjson.dumps(asked.deferred) if asked.deferred else None,
+        timeout=call.timeout,
+        available_at=turn.supply.now + timedelta(seconds=delay),
+        held=turn.state.paused,
+        permit=keys.permit,
+        idempotency_key=keys.idempotency,
+    )
+
+
+def _priority(turn: Turn, slot: Slot) -> int:
+    own = turn.call(slot).priority
+    return turn.state.priority if own is None else own
 
 
 def begin_deadline(turn: Turn, slot: Slot, payload: dict[str, object], decision: Decision) -> None:
@@ -136,7 +153,7 @@ def begin_deadline(turn: Turn, slot: Slot, payload: dict[str, object], decision:
     decision.effects.append(timer)
 
 
-def _start_later(turn: Turn, slot: Slot, delay: float, payload: dict[str, object]) -> Decision:
+def _begin_later(turn: Turn, slot: Slot, delay: float, payload: dict[str, object]) -> Decision:
     timer = turn.timer(slot, "retry", delay)
     payload |= {"timer": timer.key, "due_at": iso(timer.due_at), "delay_seconds": delay}
     return Decision([decided(EventType.TIMER_SET, slot.step, payload, item=slot.item)], [timer])
@@ -157,7 +174,7 @@ def _start_child(turn: Turn, slot: Slot, rendered: object, payload: dict[str, ob
         "version": rendered.get("version"),
         "inputs": rendered.get("inputs", {}),
         "parent": {"execution_id": str(turn.state.execution_id), "step": slot.step, "depth": depth},
-        "priority": turn.state.priority,
+        "priority": _priority(turn, slot),
     }
     payload |= {"execution_id": str(child_id), "playbook": rendered["playbook"]}
     decision = Decision(

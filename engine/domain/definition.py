@@ -11,6 +11,8 @@ from engine.domain.expression import Expression
 DEFAULT_TIMEOUT = 3600.0
 DEFAULT_DEADLINE = 30 * 86400.0
 
+Strategy = Literal["queue", "cancel_newest", "cancel_running"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
@@ -110,6 +112,19 @@ class ErrorRoute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """How many commands with one key may be open at a time, and what becomes of one more.
+
+    The key is one of the playbook's, or with the scope `global` of the whole installation.
+    """
+
+    key: Expression
+    limit: int
+    strategy: Strategy = "queue"
+    scope: Literal["playbook", "global"] = "playbook"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One node of a playbook with its edges resolved.
 
@@ -140,6 +155,8 @@ class Step:
     cycle: tuple[str, ...] = ()
     pool: str | None = None
     priority: int | None = None
+    concurrency: Concurrency | None = None
+    idempotency_key: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +164,7 @@ class Definition:
     """A playbook addressed by the hash of its canonical form; `roots` have no incoming edge.
 
     Each of its executions has its `labels`, unless the one who starts it gives others of the same names.
+    `keyed` says that commands of some step need permits.
     """
 
     hash: bytes
@@ -159,3 +177,4 @@ class Definition:
     deadline: float = DEFAULT_DEADLINE
     pool: str = "default"
     priority: int = 0
+    keyed: bool = False

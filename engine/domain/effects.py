@@ -5,10 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from engine.domain.definition import Strategy
+
 EXECUTION_TIMER = "execution"
 """The key of the timer at an execution's deadline; those of steps are `<step>:<one of STEP_TIMERS>`."""
 
 STEP_TIMERS = ("wait", "deadline", "retry")
+
+
+@dataclass(frozen=True, slots=True)
+class PermitWanted:
+    """What a command needs before it is handed out: one of the `limit` permits of a key."""
+
+    key: str
+    limit: int
+    strategy: Strategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +46,8 @@ class IssueCommand:
     traceparent: str | None = None
     item: int | None = None
     held: bool = False
+    permit: PermitWanted | None = None
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +84,7 @@ class MoveDeadline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deliver:
-    """A message to another execution: `start`, `child_ended` or `cancel`."""
+    """A message to an execution: `start`, `child_ended`, `cancel`, or `withdraw` for a command of its."""
 
     target: int
     kind: str

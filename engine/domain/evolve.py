@@ -107,6 +107,8 @@ CASES: dict[EventType, Case] = {
     EventType.SIGNAL_RECEIVED: waits.signal_received,
     EventType.TIMER_SET: waits.timer_set,
     EventType.TIMER_FIRED: waits.timer_fired,
+    EventType.COMMAND_CANCELLED: attempts.command_withdrawn,
+    EventType.CONCURRENCY_REJECTED: attempts.command_withdrawn,
     EventType.CHILD_STARTED: attempts.child_started,
     EventType.CHILD_COMPLETED: attempts.child_completed,
     EventType.MAP_OPENED: steps.map_opened,

@@ -56,7 +56,7 @@ class Unit:
 
     `attempt` counts those begun, `failures` the tries used up, `lost` the workers lost in a row,
     `iteration` the rounds of a `repeat`. `claimed` says that a worker has had the open command for a while,
-    `error` is that of the last failure.
+    `error` is that of the last failure. `idempotency_key` is what the step's own expression gave.
     """
 
     attempt: int = 0
@@ -67,6 +67,7 @@ class Unit:
     child_id: int | None = None
     claimed: bool = False
     error: Pointer | None = None
+    idempotency_key: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -129,6 +129,7 @@ def _unit(unit: Unit) -> dict[str, Any]:
         "child_id": None if unit.child_id is None else str(unit.child_id),
         "claimed": unit.claimed,
         "error": _pair(unit.error),
+        "idempotency_key": unit.idempotency_key,
     }
 
 
@@ -142,6 +143,7 @@ def _load_unit(stored: dict[str, Any]) -> dict[str, Any]:
         "child_id": None if "child_id" not in stored else int(stored["child_id"]),
         "claimed": stored.get("claimed", False),
         "error": _load_pointer(stored.get("error")),
+        "idempotency_key": stored.get("idempotency_key"),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from engine.domain.attempts import CHILD_TOOL
 from engine.language.check_bounds import check_bounds
 from engine.language.check_edges import check_edges
 from engine.language.check_expressions import ExpressionCheck
@@ -21,7 +22,8 @@ from engine.language.tools import Tool
 RESERVED_SEGMENTS = frozenset({"versions", "graph"})
 RESERVED_STEPS = frozenset({"end", "skip", "fail", "continue", "default", "in", "true", "false", "null"})
 _EDGE_KEYS = ("name", "needs", "next", "wait", "on_error")
-_ONLY_WITH_TOOL = ("with", "retry", "timeout", "pool", "priority", "map", "repeat", "compensate")
+_QUEUED = ("concurrency", "idempotency_key")
+_ONLY_WITH_TOOL = ("with", "retry", "timeout", "pool", "priority", "map", "repeat", "compensate", *_QUEUED)
 
 
 def check(playbook: Playbook, report: Report, tools: Mapping[str, Tool]) -> None:
@@ -90,6 +92,8 @@ def _check_step(report: Report, path: Path, step: Step, tools: Mapping[str, Tool
         _check_map(report, path, step, step.map)
     if step.compensate is not None:
         _check_compensate(report, (*path, "compensate"), step.compensate, tools)
+    if step.tool == CHILD_TOOL:
+        _check_child(report, path, step)
     _check_answers(report, (*path, "on_error"), step.on_error or ())
     if step.wait is not None:
         _check_only_wait(report, path, step)
@@ -120,6 +124,13 @@ def _check_compensate(report: Report, path: Path, call: Compensate, tools: Mappi
     _check_longer_than_nothing(report, (*path, "timeout"), call.timeout)
     if call.retry is not None:
         _check_retry(report, (*path, "retry"), call.retry)
+
+
+def _check_child(report: Report, path: Path, step: Step) -> None:
+    for key in _QUEUED:
+        if key in step.model_fields_set:
+            message = f"`{key}` belongs to what a worker does, and this step starts a child"
+            report.add((*path, key), message, "write it at the steps of the child", at_key=True)
 
 
 def _check_answers(report: Report, path: Path, answers: Sequence[OnError]) -> None:

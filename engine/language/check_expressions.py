@@ -13,7 +13,7 @@ from engine.language.check_tools import misfit
 from engine.language.document import Mark
 from engine.language.expressions import ExpressionFault, analyse_expression
 from engine.language.expressions.analysis import Analysis
-from engine.language.expressions.types import DYN, ListType, Type
+from engine.language.expressions.types import DYN, ListType, Type, worded
 from engine.language.faults import Path
 from engine.language.graph import Before
 from engine.language.model import Compensate, Map, Playbook, Step
@@ -23,6 +23,7 @@ from engine.language.templates import expression_in, texts
 from engine.language.tools import Tool
 
 MOST_EXPRESSIONS = 10_000
+_TEXTS = frozenset({"string", "int", "bool", "timestamp", "duration", "dyn"})
 _INSIDE = "build the text in the expression: \"${ 'a' + string(inputs.b) }\""
 
 
@@ -65,6 +66,9 @@ class ExpressionCheck:
             here = replace(here, item=self._map((*path, "map"), step.map, here))
         self._bare((*path, "when"), step.when, Place.GUARD, here)
         self._call(path, step, here)
+        if step.concurrency is not None:
+            self._bare((*path, "concurrency", "key"), step.concurrency.key, Place.QUEUED, here)
+        self._bare((*path, "idempotency_key"), step.idempotency_key, Place.QUEUED, here)
         if step.wait is not None:
             self._bare((*path, "wait", "until"), step.wait.until, Place.MOMENT, here)
         if step.repeat is not None:
@@ -142,6 +146,9 @@ class ExpressionCheck:
                 mark = _shifted(start, Mark(fault.line, fault.column))
                 self.report.add_inside(path, mark, fault.message, fault.hint)
             return None
+        if place is Place.QUEUED and analysis.type.kind not in _TEXTS:
+            message = f"text, an int or a bool is expected here, and this is {worded(analysis.type.kind)}"
+            self.report.add_inside(path, start, message, "take a part of it, or string(...)")
         if here.before is not None:
             self._reads(path, source, start, analysis, here.before)
         return analysis

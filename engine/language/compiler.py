@@ -59,6 +59,7 @@ def compile_definition(canonical: bytes) -> domain.Definition:
         deadline=domain.DEFAULT_DEADLINE if playbook.deadline is None else seconds(playbook.deadline),
         pool=playbook.pool or DEFAULT_POOL,
         priority=playbook.priority or 0,
+        keyed=any(step.concurrency is not None for step in playbook.steps),
     )
 
 
@@ -88,6 +89,8 @@ class _Compiler:
             compensate=None if step.compensate is None else self._compensate(step.compensate),
             pool=step.pool,
             priority=step.priority,
+            concurrency=None if step.concurrency is None else self._concurrency(step.concurrency),
+            idempotency_key=self._expression(step.idempotency_key, Place.QUEUED),
         )
 
     def _routes(self) -> tuple[domain.Route, ...]:
@@ -126,6 +129,14 @@ class _Compiler:
             key=self._expression(wanted.key, Place.KEY),
             max_in_flight=wanted.max_in_flight,
             on_item_error=wanted.on_item_error,
+        )
+
+    def _concurrency(self, wanted: model.Concurrency) -> domain.Concurrency:
+        return domain.Concurrency(
+            key=compile_expression(wanted.key, self._scopes.at(Place.QUEUED, self._step)),
+            limit=wanted.limit,
+            strategy=wanted.strategy,
+            scope=wanted.scope,
         )
 
     def _repeat(self, repeat: model.Repeat) -> domain.Repeat:

@@ -168,6 +168,19 @@ class Compensate(Shape):
     """Higher ones are done earlier."""
 
 
+class Concurrency(Shape):
+    """How many commands with the same key may be open at a time, and what becomes of one more."""
+
+    key: Cel
+    """What must not be done too often at a time: text, a number or a bool."""
+    limit: Annotated[int, Field(ge=1, le=10_000)]
+    """So many at a time."""
+    strategy: Literal["queue", "cancel_newest", "cancel_running"] = "queue"
+    """Wait in line, be refused, or take the place of the one that has been open longest."""
+    scope: Literal["playbook", "global"] = "playbook"
+    """Whether other playbooks' keys are other keys, or the same ones."""
+
+
 class Branch(Shape):
     """One entry of `next`: `when` and `step`, or only `default`."""
 
@@ -225,6 +238,10 @@ class Step(Shape):
     """Which workers do it."""
     priority: Priority | None = None
     """Higher ones are done earlier."""
+    concurrency: Concurrency | None = None
+    """How many commands with the same key may be open at a time."""
+    idempotency_key: Cel | None = None
+    """What names the work to whoever does it, the same for every attempt; by default its place here."""
 
 
 class Playbook(Shape):

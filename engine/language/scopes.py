@@ -45,6 +45,7 @@ class Place(Enum):
     FAILURE = "bool over error"
     UNTIL = "bool over output"
     KEY = "anything, of an item"
+    QUEUED = "text, an int or a bool, of a round"
     INPUT = "anything, of an attempt"
     CHILD_INPUT = "anything, of an attempt, recorded"
     OUTPUT = "anything"
@@ -65,8 +66,8 @@ _EXPECTED: Mapping[Place, Type] = {
     Place.ITEMS: ListType(),
 }
 _OF_ATTEMPTS = frozenset({Place.INPUT, Place.CHILD_INPUT, Place.RETRY})
-_OF_ITEMS = frozenset({*_OF_ATTEMPTS, Place.KEY})
-_OF_ROUNDS = frozenset({*_OF_ATTEMPTS, Place.UNTIL})
+_OF_ITEMS = frozenset({*_OF_ATTEMPTS, Place.KEY, Place.QUEUED})
+_OF_ROUNDS = frozenset({*_OF_ATTEMPTS, Place.UNTIL, Place.QUEUED})
 _OF_ERRORS = frozenset({Place.RETRY, Place.FAILURE})
 RESERVED_NAMES = frozenset(
     {"inputs", "steps", "execution", "attempt", "error", "output", "iteration", "item_index", SECRET}

@@ -12,6 +12,7 @@ from engine.language.faults import MAX_FAULTS, Fault, Path
 from engine.language.model import (
     Branch,
     Compensate,
+    Concurrency,
     Input,
     Map,
     OnError,
@@ -34,6 +35,7 @@ _KEYS: Mapping[str, type[BaseModel]] = {
     "repeat": Repeat,
     "on_error": OnError,
     "compensate": Compensate,
+    "concurrency": Concurrency,
 }
 
 

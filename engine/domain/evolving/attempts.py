@@ -23,6 +23,7 @@ def command_issued(state: Execution, event: RecordedEvent, payload: Payload) -> 
     begin_attempt(state, event, slot, payload)
     unit = state.unit(slot)
     unit.command_id = event.command_id
+    unit.idempotency_key = payload.get("idempotency_key")
     if event.command_id is not None:
         state.commands[event.command_id] = slot
     if is_whole(slot):
@@ -64,6 +65,12 @@ def command_expired(state: Execution, event: RecordedEvent, payload: Payload) ->
         state.agenda.append(Due("worker_lost", str(slot)))
     else:
         fail_try(state, slot, unit, pointer(event))
+
+
+def command_withdrawn(state: Execution, event: RecordedEvent, _: Payload) -> None:
+    """It got no permit of its concurrency key, or had to give it up."""
+    slot, unit = _close_command(state, event)
+    fail_try(state, slot, unit, pointer(event))
 
 
 def command_late(_: Execution, __: RecordedEvent, ___: Payload) -> None:

@@ -62,7 +62,7 @@ def begin_round(state: Execution, slot: Slot, payload: Payload) -> None:
     unit = state.unit(slot)
     iteration = payload.get("iteration", 0)
     if iteration > unit.iteration:
-        unit.iteration, unit.failures, unit.lost = iteration, 0, 0
+        unit.iteration, unit.failures, unit.lost, unit.idempotency_key = iteration, 0, 0, None
 
 
 def begin_deadline(state: Execution, slot: Slot, payload: Payload) -> None:
@@ -96,6 +96,7 @@ def fail_try(state: Execution, slot: Slot, unit: Unit, error: Pointer) -> None:
 
 def close_unit(state: Execution, slot: Slot, unit: Unit) -> None:
     """Nothing of these attempts is open any more."""
+    unit.idempotency_key = None
     for what in STEP_TIMERS:
         state.timers.pop(f"{slot}:{what}", None)
     if unit.command_id is not None:
