@@ -132,6 +132,7 @@ def _shown(command: Claimed) -> dict[str, object]:
         "deadline": iso(command.deadline),
         "timeout_seconds": command.timeout,
         "traceparent": command.traceparent,
+        "idempotency_key": command.idempotency_key,
     }
 
 

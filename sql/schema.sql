@@ -45,31 +45,31 @@ create table playlog.command (
     announced_at timestamp with time zone,
     closed_at timestamp with time zone,
     traceparent text,
+    concurrency_key text,
+    concurrency_limit integer,
+    permitted boolean not null default false,
+    idempotency_key text,
+    constraint command_concurrency CHECK ((((concurrency_key IS NULL) AND (concurrency_limit IS NULL)) OR ((concurrency_key IS NOT NULL) AND (concurrency_limit >= 1)))),
     constraint command_lease CHECK (((state <> 'claimed'::text) OR ((lease_token IS NOT NULL) AND (leased_until IS NOT NULL) AND (deadline IS NOT NULL)))),
     constraint command_paused CHECK ((NOT (paused AND (state = 'pending'::text)))),
+    constraint command_permit CHECK (((concurrency_key IS NULL) OR permitted OR (state = ANY (ARRAY['held'::text, 'closed'::text])))),
     constraint command_pk PRIMARY KEY (command_id),
     constraint command_state CHECK ((state = ANY (ARRAY['pending'::text, 'claimed'::text, 'held'::text, 'closed'::text])))
 ) with (fillfactor=70);
 comment on column playlog.command.announced_at is 'when the first heartbeat recorded the claim in the log';
+comment on column playlog.command.available_at is 'since when it may be claimed, or waits for a permit';
+comment on column playlog.command.concurrency_key is 'the path of its playbook, or nothing, a colon, and the key that its step gave';
 comment on column playlog.command.deadline is 'end of the attempt, counted from its claim; no lease goes beyond it';
 comment on column playlog.command.deferred is 'the places in the input where an expression stands for the worker to evaluate; null when there are none';
 comment on column playlog.command.handles is 'the places in the input where a reference stands for its payload; null when there are none';
-comment on column playlog.command.paused is 'whether its execution is paused; state held means: paused, or waiting for a slot of its concurrency key';
+comment on column playlog.command.paused is 'whether its execution is paused; state held means: paused, or waiting for a permit of its concurrency key';
+comment on column playlog.command.permitted is 'whether it has a permit of its concurrency key, until it is closed; before that it is held';
 CREATE INDEX command_claimable ON playlog.command USING btree (pool, priority DESC, available_at, command_id) WHERE (state = 'pending'::text);
 CREATE INDEX command_closed ON playlog.command USING btree (closed_at) WHERE (state = 'closed'::text);
+CREATE INDEX command_in_line ON playlog.command USING btree (concurrency_key, priority DESC, available_at, command_id) WHERE ((concurrency_key IS NOT NULL) AND (state = 'held'::text) AND (NOT permitted));
 CREATE INDEX command_leased ON playlog.command USING btree (leased_until) WHERE (state = 'claimed'::text);
 CREATE INDEX command_open ON playlog.command USING btree (execution_id) WHERE (state <> 'closed'::text);
-
-create table playlog.concurrency (
-    concurrency_key text not null,
-    command_id bigint not null,
-    execution_id bigint not null,
-    limit_of integer not null,
-    taken_at timestamp with time zone not null default clock_timestamp(),
-    constraint concurrency_limit_positive CHECK ((limit_of >= 1)),
-    constraint concurrency_pk PRIMARY KEY (concurrency_key, command_id)
-);
-CREATE INDEX concurrency_execution ON playlog.concurrency USING btree (execution_id);
+CREATE INDEX command_permitted ON playlog.command USING btree (concurrency_key, available_at, command_id) WHERE (permitted AND (state <> 'closed'::text));
 
 create table playlog.definition (
     definition_hash bytea not null,

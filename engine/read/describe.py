@@ -18,12 +18,17 @@ Pools = Mapping[str, str | None]
 
 ISSUED = frozenset({EventType.COMMAND_ISSUED, EventType.CHILD_STARTED, EventType.WAIT_OPENED})
 SUCCEEDED = frozenset({EventType.COMMAND_COMPLETED, EventType.CHILD_COMPLETED, EventType.WAIT_SATISFIED})
-FAILED = frozenset({EventType.COMMAND_FAILED, EventType.COMMAND_EXPIRED, EventType.WAIT_TIMED_OUT})
+WITHDRAWN = frozenset({EventType.COMMAND_CANCELLED, EventType.CONCURRENCY_REJECTED})
+FAILED = frozenset(
+    {EventType.COMMAND_FAILED, EventType.COMMAND_EXPIRED, EventType.WAIT_TIMED_OUT, *WITHDRAWN}
+)
 CLOSING = frozenset({EventType.STEP_FAILED, EventType.STEP_SKIPPED})
 OUTCOMES = {
     EventType.COMMAND_COMPLETED: "completed",
     EventType.COMMAND_FAILED: "failed",
     EventType.COMMAND_EXPIRED: "expired",
+    EventType.COMMAND_CANCELLED: "cancelled",
+    EventType.CONCURRENCY_REJECTED: "rejected",
     EventType.CHILD_COMPLETED: "completed",
     EventType.WAIT_SATISFIED: "completed",
     EventType.WAIT_TIMED_OUT: "timed_out",

@@ -48,6 +48,7 @@ class Claimed:
     traceparent: str | None
     handles: bytes = b"[]"
     deferred: bytes = b"[]"
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ async def claim(
             traceparent=row["traceparent"],
             handles=b"[]" if row["handles"] is None else row["handles"].encode(),
             deferred=b"[]" if row["deferred"] is None else row["deferred"].encode(),
+            idempotency_key=row["idempotency_key"],
         )
         for row in rows
     ]

@@ -1,4 +1,4 @@
-"""Messages between executions: start a child, tell a parent, cascade a cancel."""
+"""Messages between executions: start a child, tell a parent, cascade a cancel, withdraw a command."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import orjson
 import structlog
 
 from engine.domain.admit import Origin
+from engine.domain.events import NewEvent
 from engine.domain.execution import Parent
 from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EventType, ExecutionStatus
@@ -117,6 +118,8 @@ async def _request(connection: asyncpg.Connection, definitions: Definitions, del
         case "cancel":
             compensate = delivery.payload.get("compensate") is True
             event = cancel_event("parent ended", compensate=compensate, event_id=delivery.event_id)
+        case "withdraw":
+            event = _withdrawal(delivery)
         case _:
             event = engine_event(
                 EventType.CHILD_COMPLETED,
@@ -130,6 +133,18 @@ async def _request(connection: asyncpg.Connection, definitions: Definitions, del
         origin=Origin.ENGINE,
         delivery_id=delivery.delivery_id,
     )
+
+
+def _withdrawal(delivery: Delivery) -> NewEvent:
+    told = delivery.payload
+    event = engine_event(
+        EventType(str(told["event_type"])),
+        {"error": told["error"]},
+        event_id=delivery.event_id,
+        step=str(told["step"]),
+        command_id=int(str(told["command_id"])),
+    )
+    return event._replace(item=_integer(told["item"]), attempt=_integer(told["attempt"]))
 
 
 async def _start_child(

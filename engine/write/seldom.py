@@ -43,14 +43,19 @@ async def move_deadlines(connection: asyncpg.Connection, seldom: Seldom) -> None
 
 
 async def hold_commands(
-    connection: asyncpg.Connection, seldom: Seldom, closed: Sequence[int], committed: Committed
+    connection: asyncpg.Connection,
+    seldom: Seldom,
+    closed: Sequence[int],
+    granted: Sequence[int],
+    committed: Committed,
 ) -> None:
-    """Hold or release the commands of executions, and close those of `closed`, in one order of locks.
+    """Hold or release the commands of executions, in one order of locks with all that are closed or granted.
 
     This comes after the append's own commands: those of a paused execution are held with the others.
     """
-    for row in await connection.fetch(SQL.hold_commands, closed, *zip(*seldom.paused.items(), strict=True)):
-        if row["state"] == "pending":
+    paused = zip(*seldom.paused.items(), strict=True)
+    for row in await connection.fetch(SQL.hold_commands, closed, *paused, granted):
+        if row["is_released"]:
             committed.pools[row["pool"]] = committed.pools.get(row["pool"], 0) + 1
 
 

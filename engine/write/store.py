@@ -1,9 +1,10 @@
 """The rows of an append: what its streams recorded and decided, in as few statements as their locks allow.
 
-New heads first, then one statement for events, locked heads, commands and messages, then timers,
-deliveries and incidents. Within that statement only commands can be waited for: the heads are locked
-already, and nobody sees the inserted rows before the COMMIT. So the order of locks is that of the
-statements. An append that pauses or resumes closes its commands with those it holds or releases.
+New heads first, then permits where playbooks have concurrency keys, then one statement for events, locked
+heads, commands and messages, then timers, deliveries and incidents. Within that statement only commands can
+be waited for: the heads are locked already, and nobody sees the inserted rows before the COMMIT. So the order
+of locks is that of the statements. An append that pauses or resumes closes commands, and gives them permits,
+with those it holds or releases.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from engine.domain.effects import CloseCommand, Deliver, DropTimer, IssueCommand
 from engine.domain.ids import shard_of
 from engine.domain.messages import Draft
 from engine.domain.subjects import event_subject
+from engine.write.permits import Shared, share_permits
 from engine.write.requests import Committed, Delivery
 from engine.write.seldom import Seldom, hold_commands, move_deadlines, open_incidents
 from engine.write.sheet import EVENT_COLUMNS
@@ -46,13 +48,19 @@ def columns(rows: Sequence[Sequence[object]], width: int = 0) -> list[list[objec
 
 @dataclass(slots=True)
 class _Effects:
-    """What the streams decided besides events, by kind; a timer that is dropped maps to None."""
+    """What the streams decided besides events, by kind; a timer that is dropped maps to None.
+
+    Commands that are closed as soon as they are issued are left out. Those `held` wait for permits; those
+    `granted` are others', in line until now.
+    """
 
     issued: list[IssueCommand] = field(default_factory=list)
     closed: set[int] = field(default_factory=set)
     timers: dict[tuple[int, str], SetTimer | None] = field(default_factory=dict)
     deliveries: list[Deliver] = field(default_factory=list)
     seldom: Seldom = field(default_factory=Seldom)
+    held: set[int] = field(default_factory=set)
+    granted: set[int] = field(default_factory=set)
 
 
 async def write(connection: asyncpg.Connection, streams: Sequence[Stream], committed: Committed) -> None:
@@ -62,6 +70,10 @@ async def write(connection: asyncpg.Connection, streams: Sequence[Stream], commi
     _announce(changed, committed)
     await _write_new_heads(connection, changed)
     await move_deadlines(connection, effects.seldom)
+    if any(stream.definition is not None and stream.definition.keyed for stream in streams):
+        paused = effects.seldom.paused
+        _apply(await share_permits(connection, effects.issued, effects.closed, paused), effects, committed)
+    _announce_pools(effects, committed)
     await _record(connection, changed, effects, committed)
     await _write_timers(connection, effects.timers)
     await _write_deliveries(connection, effects.deliveries, committed)
@@ -85,7 +97,20 @@ def _effects(streams: Iterable[Stream]) -> _Effects:
                     found.deliveries.append(effect)
                 case _:
                     found.seldom.take(effect)
+    stillborn = found.closed & {command.command_id for command in found.issued}
+    found.issued = [command for command in found.issued if command.command_id not in stillborn]
+    found.closed -= stillborn
     return found
+
+
+def _apply(shared: Shared, effects: _Effects, committed: Committed) -> None:
+    effects.issued = [command for command in effects.issued if command.command_id not in shared.refused]
+    effects.held = shared.held
+    effects.closed |= shared.closed
+    effects.deliveries += shared.deliveries
+    effects.granted = set(shared.granted)
+    for pool in shared.granted.values():
+        committed.pools[pool] = committed.pools.get(pool, 0) + 1
 
 
 def _announce(changed: Iterable[Stream], committed: Committed) -> None:
@@ -117,20 +142,21 @@ async def _record(
         )
         events = []
     heads = [_head_row(stream) for stream in changed if stream.head is None]
-    closed = sorted(effects.closed - {command.command_id for command in effects.issued})
-    issued = [_command_row(command) for command in _to_issue(effects, committed)]
+    closed, granted = sorted(effects.closed), sorted(effects.granted)
+    issued = [_command_row(command, effects.held) for command in effects.issued]
     messages = [_message_row(stream, draft) for stream in changed for draft in stream.sheet.drafts]
-    if events or heads or closed or issued or messages:
+    if events or heads or closed or issued or messages or granted:
         await connection.execute(
             SQL.record,
             *columns(events, len(EVENT_COLUMNS)),
             *columns(heads, 6),
             [] if effects.seldom.paused else closed,
-            *columns(issued, 16),
+            *columns(issued, 20),
             *columns(messages, 8),
+            [] if effects.seldom.paused else granted,
         )
     if effects.seldom.paused:
-        await hold_commands(connection, effects.seldom, closed, committed)
+        await hold_commands(connection, effects.seldom, closed, granted, committed)
 
 
 def _head_row(stream: Stream) -> Row:
@@ -145,15 +171,14 @@ def _head_row(stream: Stream) -> Row:
     )
 
 
-def _to_issue(effects: _Effects, committed: Committed) -> list[IssueCommand]:
-    wanted = [command for command in effects.issued if command.command_id not in effects.closed]
-    for command in wanted:
-        if not command.held:
+def _announce_pools(effects: _Effects, committed: Committed) -> None:
+    for command in effects.issued:
+        if not (command.held or command.command_id in effects.held):
             committed.pools[command.pool] = committed.pools.get(command.pool, 0) + 1
-    return wanted
 
 
-def _command_row(command: IssueCommand) -> Row:
+def _command_row(command: IssueCommand, held: set[int]) -> Row:
+    permit, is_held = command.permit, command.held or command.command_id in held
     return (
         command.command_id,
         command.execution_id,
@@ -169,8 +194,12 @@ def _command_row(command: IssueCommand) -> Row:
         command.traceparent,
         None if command.handles is None else command.handles.decode(),
         command.held,
-        "held" if command.held else "pending",
+        "held" if is_held else "pending",
         None if command.deferred is None else command.deferred.decode(),
+        None if permit is None else permit.key,
+        None if permit is None else permit.limit,
+        permit is not None and not is_held,
+        command.idempotency_key,
     )
 
 

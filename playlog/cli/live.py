@@ -22,6 +22,8 @@ BAD = frozenset(
     {
         EventType.COMMAND_FAILED,
         EventType.COMMAND_EXPIRED,
+        EventType.COMMAND_CANCELLED,
+        EventType.CONCURRENCY_REJECTED,
         EventType.STEP_FAILED,
         EventType.EXECUTION_FAILED,
         EventType.EXECUTION_TIMED_OUT,

@@ -24,9 +24,17 @@ create table playlog.command (
     announced_at timestamptz,
     closed_at timestamptz,
     traceparent text,
+    concurrency_key text,
+    concurrency_limit integer,
+    permitted boolean not null default false,
+    idempotency_key text,
     constraint command_pk primary key (command_id),
     constraint command_state check (state in ('pending', 'claimed', 'held', 'closed')),
     constraint command_paused check (not (paused and state = 'pending')),
+    constraint command_concurrency check (
+        (concurrency_key is null and concurrency_limit is null)
+        or (concurrency_key is not null and concurrency_limit >= 1)),
+    constraint command_permit check (concurrency_key is null or permitted or state in ('held', 'closed')),
     constraint command_lease check (
         state <> 'claimed' or (lease_token is not null and leased_until is not null and deadline is not null))
 ) with (fillfactor = 70);
@@ -37,12 +45,21 @@ comment on column playlog.command.deferred is
 comment on column playlog.command.deadline is 'end of the attempt, counted from its claim; no lease goes beyond it';
 comment on column playlog.command.announced_at is 'when the first heartbeat recorded the claim in the log';
 comment on column playlog.command.paused is
-    'whether its execution is paused; state held means: paused, or waiting for a slot of its concurrency key';
+    'whether its execution is paused; state held means: paused, or waiting for a permit of its concurrency key';
+comment on column playlog.command.available_at is 'since when it may be claimed, or waits for a permit';
+comment on column playlog.command.concurrency_key is
+    'the path of its playbook, or nothing, a colon, and the key that its step gave';
+comment on column playlog.command.permitted is
+    'whether it has a permit of its concurrency key, until it is closed; before that it is held';
 create index command_claimable on playlog.command (pool, priority desc, available_at, command_id)
     where state = 'pending';
 create index command_leased on playlog.command (leased_until) where state = 'claimed';
 create index command_open on playlog.command (execution_id) where state <> 'closed';
 create index command_closed on playlog.command (closed_at) where state = 'closed';
+create index command_permitted on playlog.command (concurrency_key, available_at, command_id)
+    where permitted and state <> 'closed';
+create index command_in_line on playlog.command (concurrency_key, priority desc, available_at, command_id)
+    where concurrency_key is not null and state = 'held' and not permitted;
 
 create table playlog.timer (
     execution_id bigint not null,
@@ -73,17 +90,6 @@ create table playlog.schedule (
     constraint schedule_interval_positive check (interval_seconds > 0)
 );
 create index schedule_due on playlog.schedule (next_at) where not paused;
-
-create table playlog.concurrency (
-    concurrency_key text not null,
-    command_id bigint not null,
-    execution_id bigint not null,
-    limit_of integer not null,
-    taken_at timestamptz not null default clock_timestamp(),
-    constraint concurrency_pk primary key (concurrency_key, command_id),
-    constraint concurrency_limit_positive check (limit_of >= 1)
-);
-create index concurrency_execution on playlog.concurrency (execution_id);
 
 create table playlog.idempotency (
     scope text not null,

@@ -79,7 +79,7 @@ select * from unnest($1::bigint[], $2::integer[], $3::bigint[], $4::timestamptz[
 
 -- name: record
 -- Events, their locked heads, closed and issued commands, and messages, in one round trip; any part may be empty.
--- Commands are closed in the order in which heartbeats lock them.
+-- Commands are closed, and given permits, in the order in which heartbeats lock them.
 with recorded as (
     insert into playlog.event (execution_id, version, event_id, event_type, step, attempt, item, status,
         payload, meta, content_hash, command_id, causation_id, traceparent, created_at, recorded_at)
@@ -95,37 +95,47 @@ with recorded as (
     where e.execution_id = n.execution_id
 ), held as materialized (
     select command_id from playlog.command
-    where command_id = any($23::bigint[]) and state <> 'closed'
+    where command_id = any($23::bigint[] || $52::bigint[]) and state <> 'closed'
     order by command_id
     for update
 ), closed as (
     update playlog.command c set state = 'closed', closed_at = clock_timestamp()
     from held
-    where c.command_id = held.command_id
+    where c.command_id = held.command_id and c.command_id = any($23::bigint[])
+), granted as (
+    update playlog.command c
+    set state = case when c.paused then 'held' else 'pending' end, permitted = true,
+        available_at = clock_timestamp()
+    from held
+    where c.command_id = held.command_id and c.command_id = any($52::bigint[])
 ), issued as (
     insert into playlog.command (command_id, execution_id, step, item, attempt, tool, pool, priority, input,
-        timeout_seconds, available_at, traceparent, handles, paused, state, deferred)
+        timeout_seconds, available_at, traceparent, handles, paused, state, deferred, concurrency_key,
+        concurrency_limit, permitted, idempotency_key)
     select * from unnest($24::bigint[], $25::bigint[], $26::text[], $27::integer[], $28::integer[],
         $29::text[], $30::text[], $31::smallint[], $32::json[], $33::double precision[], $34::timestamptz[],
-        $35::text[], $36::json[], $37::boolean[], $38::text[], $39::json[])
+        $35::text[], $36::json[], $37::boolean[], $38::text[], $39::json[], $40::text[], $41::integer[],
+        $42::boolean[], $43::text[])
 )
 insert into playlog.outbox (shard, execution_id, first_version, last_version, event_id, subject, payload,
     traceparent)
 select shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent
-from unnest($40::smallint[], $41::bigint[], $42::integer[], $43::integer[], $44::bigint[], $45::text[],
-    $46::text[], $47::text[]) with ordinality
+from unnest($44::smallint[], $45::bigint[], $46::integer[], $47::integer[], $48::bigint[], $49::text[],
+    $50::text[], $51::text[]) with ordinality
     as o (shard, execution_id, first_version, last_version, event_id, subject, payload, traceparent, place)
 order by place
 
 -- name: hold_commands
--- Close commands, and hold or release all others of these executions, locked in the order of heartbeats.
--- A claimed command stays with its worker.
+-- Close commands, give permits to some, and hold or release all others of these executions, locked in the order
+-- of heartbeats. A claimed command stays with its worker; one that needs a permit and has none stays in line.
 with locked as materialized (
-    select c.command_id, h.paused, c.command_id = any($1::bigint[]) as ends
+    select c.command_id, h.paused, c.command_id = any($1::bigint[]) as ends,
+        c.command_id = any($4::bigint[]) as is_granted
     from playlog.command c
     left join unnest($2::bigint[], $3::boolean[]) as h (execution_id, paused)
         on h.execution_id = c.execution_id
-    where c.state <> 'closed' and (c.command_id = any($1::bigint[]) or c.execution_id = any($2::bigint[]))
+    where c.state <> 'closed'
+        and (c.command_id = any($1::bigint[] || $4::bigint[]) or c.execution_id = any($2::bigint[]))
     order by c.command_id
     for update of c
 ), closed as (
@@ -134,11 +144,18 @@ with locked as materialized (
     where c.command_id = locked.command_id and locked.ends
 )
 update playlog.command c
-set paused = locked.paused,
-    state = case when c.state = 'claimed' then 'claimed' when locked.paused then 'held' else 'pending' end
+set paused = coalesce(locked.paused, c.paused),
+    permitted = c.permitted or locked.is_granted,
+    available_at = case when locked.is_granted then clock_timestamp() else c.available_at end,
+    state = case
+        when c.state = 'claimed' then 'claimed'
+        when coalesce(locked.paused, c.paused) then 'held'
+        when c.concurrency_key is null or c.permitted or locked.is_granted then 'pending'
+        else 'held'
+    end
 from locked
 where c.command_id = locked.command_id and not locked.ends
-returning c.pool, c.state
+returning c.pool, c.state = 'pending' and not locked.is_granted as is_released
 
 -- name: move_deadlines
 -- The deadlines of executions that are retried; their heads are locked.

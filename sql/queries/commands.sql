@@ -19,7 +19,8 @@ set state = 'claimed', worker_id = $2, lease_token = (playlog.new_ids(1))[1], cl
 from due
 where c.command_id = due.command_id
 returning c.command_id, c.execution_id, c.step, c.item, c.attempt, c.tool, c.input, c.handles, c.deferred,
-    c.lease_token, c.leased_until, c.deadline, c.timeout_seconds, c.traceparent, c.priority, c.available_at
+    c.lease_token, c.leased_until, c.deadline, c.timeout_seconds, c.traceparent, c.priority, c.available_at,
+    c.idempotency_key
 
 -- name: extend
 -- Extend leases that are still held, never beyond the attempt's deadline; a long attempt whose claim is not

@@ -22,8 +22,8 @@ where l.pid = pg_backend_pid() and c.relnamespace = 'playlog'::regnamespace and 
 ORDER = (
     *("the migrations' lock", "a playbook's lock", "the partitions' lock", "the retention's lock"),
     *("definition", "playbook", "playbook_version"),
-    *("schedule", "idempotency", "execution", "event", "payload", "retention"),
-    *("concurrency", "command", "timer", "delivery"),
+    *("schedule", "idempotency", "execution", "the concurrency keys' locks", "event", "payload", "retention"),
+    *("command", "timer", "delivery"),
     *("shard", "outbox", "outbox_dead", "audit"),
     *("snapshot", "incident", "background_pass", "runtime", "step_log"),
 )
@@ -36,6 +36,7 @@ WITHIN = {
     "partitions.try_lock": {"the partitions' lock"},
     "partitions.wait_lock": {"the partitions' lock"},
     "partitions.add": {"event", "payload", "step_log"},
+    "permits.lock": {"the concurrency keys' locks"},
     "retention.lock": {"the retention's lock"},
     "retention.stop_inserts": {"event"},
     "retention.stop_readers": {"event"},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -64,3 +66,37 @@ async def test_the_ended_sweep_reads_only_what_ended_since(filled: Connection) -
     plan = "\n".join(row[0] for row in rows)
     assert "execution_quiet" in plan, plan
     assert "Index Cond: (quiet_since" in plan or "Index Cond: (ROW(quiet_since" in plan, plan
+
+
+IN_LINE = """
+insert into playlog.command (command_id, execution_id, step, attempt, tool, pool, priority, state, input,
+    timeout_seconds, available_at, concurrency_key, concurrency_limit, permitted)
+select n, n, 'a', 1, 'noop', 'default', n % 3, case when n <= 20000 then 'held' else 'pending' end, '{}', 60,
+    now(), case when n <= 20002 then 'busy' else 'key ' || n % 1000 end, 2, n > 20000
+from generate_series(1, 40000) n
+"""
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["unknown to the planner", "analyzed"])
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+async def test_a_long_line_is_served_from_its_front(
+    connection: Connection, mode: str, analyzed: object
+) -> None:
+    await connection.execute(IN_LINE)
+    if analyzed:
+        await connection.execute("analyze playlog.command")
+    await connection.execute(f"set plan_cache_mode = {mode}")
+    await connection.execute(f"prepare lines as {queries.load('permits').lines}")
+    asked = "'{busy,key 7}', '{1,0}', '{20001}', '{}', '{}'"
+    rows = await connection.fetch(f"explain (analyze, format json) execute lines ({asked})")
+    found = list(nodes(json.loads(rows[0][0])[0]["Plan"]))
+    scans = [node["Index Name"] for node in found if node["Node Type"] == "Index Scan"]
+    assert scans.count("command_in_line") == 2, found
+    assert "command_permitted" in {node.get("Index Name") for node in found}
+    assert max(node["Actual Rows"] for node in found) < 50, found
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)

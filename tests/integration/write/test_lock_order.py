@@ -65,6 +65,7 @@ steps:
   - {name: a, tool: noop, compensate: {tool: noop, retry: {max_attempts: 1}}}
   - {name: ask, wait: {event: go, timeout: 1h}}
 """
+LIMITED = "{playbook: t/limited, steps: [{name: a, tool: noop, concurrency: {key: \"'k'\", limit: 1}}]}"
 LONG_AGO = "update playlog.command set claimed_at = claimed_at - interval '1 min' where state = 'claimed'"
 DUE = """
 update playlog.timer set due_at = clock_timestamp() - interval '1 s';
@@ -89,7 +90,7 @@ async def test_every_table_that_a_statement_locks_has_its_place_in_the_order(
     connection: asyncpg.Connection,
 ) -> None:
     found = await locked_tables(connection)
-    assert set().union(*found.values()) - {"migration"} == set(ORDER) - {"schedule", "concurrency"}
+    assert set().union(*found.values()) - {"migration"} == set(ORDER) - {"schedule"}
     assert HELD.keys() | FRESH.keys() | EARLIER.keys() | ELSEWHERE.keys() <= found.keys()
     assert [name for name, tables in (HELD | FRESH).items() if not tables.keys() <= found[name]] == []
 
@@ -123,6 +124,8 @@ async def test_claims_and_heartbeats_lock_commands_only(connection: asyncpg.Conn
         (["retention.lock", "retention.stop_inserts", "retention.stop_readers", *EMPTYING], []),
         (["retention.stop_inserts", "retention.lock"], ["retention.lock after retention.stop_inserts"]),
         (["retention.hold", "retention.stop_inserts"], ["retention.stop_inserts after retention.hold"]),
+        ([*APPEND, "permits.lock", "append.record"], []),
+        ([*APPEND, "append.record", "permits.lock"], ["permits.lock after append.record"]),
         (["partitions.wait_lock", "partitions.add"], ["partitions.add without partitions.limit_waiting"]),
     ],
 )
@@ -155,10 +158,10 @@ async def test_what_every_part_of_the_engine_executes_keeps_to_the_order(
 
 
 async def executions(client: Client, pool: asyncpg.Pool) -> None:
-    """Starts with keys, commands of every fate, a wait, a child and its cancel, another system's events."""
+    """Starts with keys, commands of every fate, waits, a child and its cancel, another system's events."""
     desk = client.api.desk
     async with checkout(pool) as lent:
-        for source in (CHILD, EVERYTHING, SAGA):
+        for source in (CHILD, EVERYTHING, SAGA, LIMITED):
             await catalog.register(lent, parse(source.encode()), source)
         await catalog.pause(lent, "t/child", paused=False)
         for name in ("one", "two"):
@@ -166,6 +169,8 @@ async def executions(client: Client, pool: asyncpg.Pool) -> None:
             order = StartOrder(playbook="t/child", key="k", idempotency_key=name)
             await desk.appender.submit(start_request(definition, resolved, order))
     await steered(client)
+    for _ in range(2):
+        await client.start("t/limited")
     first = await to_the_child(client)
     await cancel(desk.appender, first)
     await desk.deliveries.step()
