@@ -66,6 +66,7 @@ def _context(command: Command, mask: Mask, write: Callable[[str, str], None]) ->
         step=command.step,
         attempt=command.attempt,
         traceparent=command.traceparent,
+        idempotency_key=command.idempotency_key,
         log=lambda stream, line: write(stream, mask.text(line)),
         mask=mask,
     )

@@ -38,6 +38,7 @@ class Command:
     handles: tuple[Place, ...]
     deferred: tuple[Place, ...]
     traceparent: str | None
+    idempotency_key: str
     claimed_at: float
     expires_at: float
 
@@ -56,6 +57,7 @@ def read_command(row: dict[str, object], now: float) -> Command:
     """Read one row of a claim answer; raises KeyError, TypeError or ValueError when it is malformed."""
     command_id, lease_token, execution_id = row["command_id"], row["lease_token"], row["execution_id"]
     item, traceparent, tool = row.get("item"), row.get("traceparent"), row["tool"]
+    idempotency_key = row.get("idempotency_key")
     if not isinstance(command_id, Id) or not isinstance(lease_token, Id) or not isinstance(execution_id, Id):
         raise TypeError("ids and tokens are strings or integers")
     if not isinstance(tool, str):
@@ -72,6 +74,7 @@ def read_command(row: dict[str, object], now: float) -> Command:
         handles=_places(row, "handles"),
         deferred=_places(row, "deferred"),
         traceparent=traceparent if isinstance(traceparent, str) else None,
+        idempotency_key=idempotency_key if isinstance(idempotency_key, str) else str(command_id),
         claimed_at=now,
         expires_at=now + _seconds_left(row),
     )

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=SettingsGroup)
 
 SETTINGS_DIR = "PLAYLOG_SETTINGS_DIR"
-OTHER_NAMES = frozenset({SETTINGS_DIR})
-"""Names that are no field."""
+OTHER_NAMES = frozenset({SETTINGS_DIR, "PLAYLOG_IDEMPOTENCY_KEY"})
+"""Names that are no field: where settings lie, and what a worker tells programs that it runs."""
 SECRET_PREFIX = "PLAYLOG_SECRET_"  # noqa: S105  # a name
 """Begins the names that belong to authors of playbooks."""
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$")

@@ -13,12 +13,13 @@ class Logged:
 
     lines: list[tuple[str, str]] = field(default_factory=list)
 
-    def context(self, *, traceparent: str | None = None) -> ToolContext:
+    def context(self, *, traceparent: str | None = None, idempotency_key: str = "2/s/0/0") -> ToolContext:
         return ToolContext(
             command_id="1",
             execution_id="2",
             step="s",
             attempt=1,
             traceparent=traceparent,
+            idempotency_key=idempotency_key,
             log=lambda stream, line: self.lines.append((stream, line)),
         )

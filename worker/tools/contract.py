@@ -13,6 +13,7 @@ from engine.language.tools import ToolInput
 from worker.masking import NO_MASK, Mask
 
 MESSAGE_LIMIT = 2_000
+IDEMPOTENCY_VARIABLE = "PLAYLOG_IDEMPOTENCY_KEY"
 
 
 class ToolFailed(Exception):  # noqa: N818  # named as the fact it reports
@@ -30,6 +31,7 @@ class ToolFailed(Exception):  # noqa: N818  # named as the fact it reports
 class ToolContext:
     """Which attempt a tool runs for; `log(stream, line)` keeps a line of its output.
 
+    `idempotency_key` is printable text of at most 200 bytes, the same for every attempt at the same thing.
     What a tool returns, fails with or logs is masked afterwards; what it cuts, it masks before with `mask`.
     """
 
@@ -38,6 +40,7 @@ class ToolContext:
     step: str
     attempt: int
     traceparent: str | None
+    idempotency_key: str
     log: Callable[[str, str], None]
     mask: Mask = NO_MASK
 

@@ -89,6 +89,8 @@ def _headers(wanted: HttpInput, context: ToolContext) -> dict[str, str]:
     given = {name.lower() for name in headers}
     if context.traceparent and "traceparent" not in given:
         headers["traceparent"] = context.traceparent
+    if "idempotency-key" not in given:
+        headers["Idempotency-Key"] = context.idempotency_key
     if "content-type" not in given and (wanted.has_json or wanted.text is not None):
         headers["Content-Type"] = "application/json" if wanted.has_json else "text/plain; charset=utf-8"
     return headers

@@ -11,7 +11,7 @@ import orjson
 
 from engine.language.tools import PythonInput
 from worker.environment import scrubbed
-from worker.tools.contract import ToolContext, ToolFailed, read_input
+from worker.tools.contract import IDEMPOTENCY_VARIABLE, ToolContext, ToolFailed, read_input
 from worker.tools.python_process import ProcessDied, PythonProcess
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class PythonPool:
         such module or function, arguments that do not fit, a result that is not JSON).
         """
         wanted = read_input(PythonInput, value)
-        request = orjson.dumps({"call": wanted.call, "args": wanted.args})
+        seen = {IDEMPOTENCY_VARIABLE: context.idempotency_key}
+        request = orjson.dumps({"call": wanted.call, "args": wanted.args, "environment": seen})
         process = await self._take()
         try:
             reply = await process.call(request, context)

@@ -2,8 +2,8 @@
 
 Run by path with the descriptor of its socket as only argument, so that nothing of the platform is
 importable from it. A frame is a 4-byte big-endian length and JSON, both ways:
-`{"call": "module:function", "args": {...}}` is answered by `{"output": ...}` or
-`{"error": {"code", "message", "details"}}`.
+`{"call": "module:function", "args": {...}, "environment": {...}}`, with the variables of this call, is
+answered by `{"output": ...}` or `{"error": {"code", "message", "details"}}`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import ctypes
 import importlib
 import inspect
+import os
 import signal
 import socket
 import struct
@@ -40,6 +41,7 @@ def answer(request: bytes) -> bytes:
     """Run one call and return its reply; user exceptions of every kind become an error reply."""
     try:
         wanted = orjson.loads(request)
+        os.environ.update(wanted["environment"])
         output = _call(wanted["call"], wanted["args"])
         return orjson.dumps({"output": orjson.Fragment(_as_json(wanted["call"], output))})
     except _Refused as refused:

@@ -15,11 +15,11 @@ import orjson
 from engine.language.tools import ShellInput
 from worker.environment import scrubbed
 from worker.tools.capture import BoundedCapture
-from worker.tools.contract import Tool, ToolContext, ToolFailed, read_input
+from worker.tools.contract import IDEMPOTENCY_VARIABLE, Tool, ToolContext, ToolFailed, read_input
 from worker.tools.pipes import OutputPipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 STREAM_LIMIT = 64 * 1024
 _TAIL = 2 * 1024
@@ -38,7 +38,7 @@ def shell_tool() -> Tool:
         masked = (context.mask.stream(out.feed), context.mask.stream(err.feed))
         pipes = (OutputPipe(masked[0].feed), OutputPipe(masked[1].feed))
         try:
-            code = await _execute(wanted, pipes)
+            code = await _execute(wanted, pipes, {IDEMPOTENCY_VARIABLE: context.idempotency_key})
         finally:
             for pipe in pipes:
                 pipe.close()
@@ -51,9 +51,11 @@ def shell_tool() -> Tool:
     return run
 
 
-async def _execute(wanted: ShellInput, pipes: tuple[OutputPipe, OutputPipe]) -> int:
+async def _execute(
+    wanted: ShellInput, pipes: tuple[OutputPipe, OutputPipe], variables: Mapping[str, str]
+) -> int:
     try:
-        process = await _start(wanted, pipes)
+        process = await _start(wanted, pipes, variables)
     finally:
         for pipe in pipes:
             pipe.close_write_end()
@@ -77,7 +79,9 @@ def _stdin_bytes(wanted: ShellInput) -> bytes | None:
     return wanted.stdin.encode() if isinstance(wanted.stdin, str) else orjson.dumps(wanted.stdin)
 
 
-async def _start(wanted: ShellInput, pipes: tuple[OutputPipe, OutputPipe]) -> Process:
+async def _start(
+    wanted: ShellInput, pipes: tuple[OutputPipe, OutputPipe], variables: Mapping[str, str]
+) -> Process:
     out, err = pipes
     with _stdin(_stdin_bytes(wanted)) as stdin:
         try:
@@ -87,7 +91,7 @@ async def _start(wanted: ShellInput, pipes: tuple[OutputPipe, OutputPipe]) -> Pr
                 stdout=out.write_end,
                 stderr=err.write_end,
                 cwd=wanted.cwd,
-                env=scrubbed() | {name: str(value) for name, value in wanted.env.items()},
+                env=scrubbed(variables) | {name: str(value) for name, value in wanted.env.items()},
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:

@@ -84,6 +84,20 @@ async def test_a_request_carries_what_was_given(server: str) -> None:
     assert (seen["headers"]["x-number"], seen["headers"]["traceparent"]) == ("5", "00-abc-def-01")
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"), [({}, "4711/pay/0/0"), ({"idempotency-KEY": "my own"}, "my own")]
+)
+async def test_a_request_carries_the_idempotency_key_unless_it_has_one(
+    server: str, headers: dict[str, str], expected: str
+) -> None:
+    policy = AddressPolicy([AllowedAddress.parse(server)])
+    context = Logged().context(idempotency_key="4711/pay/0/0")
+    value = {"url": f"http://{server}/echo", "headers": headers}
+    async with open_session(policy) as session:
+        output: Any = await http_tool(session)(value, context)
+    assert output["body"]["headers"]["idempotency-key"] == expected
+
+
 async def test_text_is_sent_and_read_as_text(server: str) -> None:
     output = await _run({"method": "PUT", "url": f"http://{server}/echo", "text": "hällo"}, server)
     assert output["body"]["body"] == "hällo"

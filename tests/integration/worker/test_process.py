@@ -110,7 +110,8 @@ async def test_user_code_finds_tokens_and_secrets_nowhere(stub: InternalApiStub,
         # The block is readable for root only; the token in it is overwritten all the same.
         assert "PLAYLOG_INTERNAL_API_TOKEN=*" in output["parent"]
         assert "PLAYLOG_SECRET_SHOP=*" in output["parent"]
-        assert set(output["own"]) <= {"PATH", "HOME", "LANG", "PYTHONPATH", "LC_CTYPE"}
+        own = {"PATH", "HOME", "LANG", "PYTHONPATH", "LC_CTYPE", "PLAYLOG_IDEMPOTENCY_KEY"}
+        assert set(output["own"]) <= own
     else:
         assert "PermissionError" in seen["python"]["error"]["message"]
 

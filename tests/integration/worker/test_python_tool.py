@@ -132,7 +132,13 @@ async def test_user_code_sees_no_setting_of_the_platform(
     seen = await _call(pool, "environment")
     assert await _call(pool, "modules") == []
     await pool.close()
-    assert set(seen["own"]) <= {"PATH", "HOME", "LANG", "PYTHONPATH", "LC_CTYPE"}
+    assert set(seen["own"]) <= {"PATH", "HOME", "LANG", "PYTHONPATH", "LC_CTYPE", "PLAYLOG_IDEMPOTENCY_KEY"}
+
+
+async def test_each_call_of_a_warm_process_sees_its_own_idempotency_key(pool: PythonPool) -> None:
+    for key in ("4711/pay/0/0", "order ü"):
+        seen: Any = await pool.run({"call": "shop:environment"}, Logged().context(idempotency_key=key))
+        assert seen["own"]["PLAYLOG_IDEMPOTENCY_KEY"] == key
 
 
 async def test_an_exception_is_an_error_with_the_users_frames_only(pool: PythonPool) -> None:

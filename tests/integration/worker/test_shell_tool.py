@@ -59,7 +59,13 @@ async def test_user_code_sees_no_setting_of_the_platform(monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "also-secret")
     output = await _run({"command": "env"})
     names = {line.partition("=")[0] for line in output["stdout"].splitlines()}
-    assert names <= {"PATH", "HOME", "LANG", "PWD", "SHLVL", "_", "OLDPWD"}
+    assert names <= {"PATH", "HOME", "LANG", "PWD", "SHLVL", "_", "OLDPWD", "PLAYLOG_IDEMPOTENCY_KEY"}
+
+
+async def test_a_script_sees_the_idempotency_key_of_its_attempt() -> None:
+    wanted = {"command": 'printf %s "$PLAYLOG_IDEMPOTENCY_KEY"'}
+    output: Any = await run(wanted, Logged().context(idempotency_key="order ü/7"))
+    assert output["stdout"] == "order ü/7"
 
 
 async def test_a_nonzero_exit_fails_with_its_status_and_last_words() -> None:
