@@ -16,6 +16,7 @@ BENCHMARKS = {
     "drain": "the outbox to JetStream against a bare loop, and what a claim costs at 1,000,000 waiting",
     "pending_count": "counting and claiming over HTTP while a million messages wait",
     "partitions": "the longest wait of an append while a partition is made or purged",
+    "concurrency": "what a concurrency key costs, beside a line of 1,000,000 commands and in it",
     "subjects": "a stream with a subject an execution against one with a subject a shard",
     "expressions": "what guards and templates cost, and how long a hostile expression holds on",
 }
