@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 
 import orjson
 
-from engine.domain.admit import Admission, CommandFact, Origin, admit
-from engine.domain.advance import Progress, advance, record, replay
+from engine.domain.admit import Admission, CommandFact
+from engine.domain.advance import replay
 from engine.domain.definition import Definition
-from engine.domain.effects import CloseCommand, DropTimer, Effect, IssueCommand, SetTimer
+from engine.domain.effects import Effect, IssueCommand
 from engine.domain.events import NewEvent, RecordedEvent, iso
 from engine.domain.execution import Execution, Slot, initial
-from engine.domain.handles import PayloadKey, held_value, parse_map_uri
-from engine.domain.map_output import gather
-from engine.domain.scope import Lacking, Supply
 from engine.domain.snapshot import dump, encode, load
 from engine.domain.vocabulary import EVENT_STATUS, EventType
 from engine.language import parse
 from tests.support.anything import TOOLS
+from playlog.testing.rows import Rows
+from playlog.testing.stream import MemoryStream
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 EXECUTION_ID = 4711
@@ -35,20 +31,35 @@ def definition_of(source: str) -> Definition:
 
 @dataclass(slots=True)
 class Play:
-    """One execution with a virtual clock; values and ids are forgotten, so that deciding must ask."""
+    """One execution with a clock that only tests move; deciding must ask for every value and id."""
 
     definition: Definition
     inputs: dict[str, object] = field(default_factory=dict)
     now: datetime = BEGINNING
-    log: list[RecordedEvent] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
-    state: Execution = field(init=False)
-    ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1000))
-    payloads: dict[str, object] = field(default_factory=dict)
-    read: list[str] = field(default_factory=list)
+    rows: Rows = field(default_factory=Rows)
+    stream: MemoryStream = field(init=False)
 
     def __post_init__(self) -> None:
-        self.state = initial(EXECUTION_ID, self.definition.hash)
+        self.stream = MemoryStream(
+            execution_id=EXECUTION_ID, definition=self.definition, ids=itertools.count(1000)
+        )
+
+    @property
+    def state(self) -> Execution:
+        return self.stream.state
+
+    @property
+    def log(self) -> list[RecordedEvent]:
+        return self.stream.log
+
+    @property
+    def payloads(self) -> dict[str, object]:
+        return self.stream.payloads
+
+    @property
+    def read(self) -> list[str]:
+        return self.stream.read
 
     def start(self, **payload: object) -> list[str]:
         started = {"playbook": self.definition.path, "playbook_version": 1, "inputs": self.inputs, **payload}
@@ -63,52 +74,21 @@ class Play:
     def admit(self, kind: EventType | str, payload: object = None, **more: object) -> Admission:
         status = EVENT_STATUS[kind] if isinstance(kind, EventType) else "RUNNING"
         event = NewEvent(event_type=str(kind), status=status, payload=payload, **more)  # type: ignore[arg-type]
-        fact = None if event.command_id is None else self.fact(event.command_id)
-        return admit(self.state, event, Origin.ENGINE, self.now, fact)
+        return self.stream.judge(event, self.now, self.fact(event.command_id))
 
     def enter(self, admission: Admission) -> list[str]:
-        before = len(self.log)
-        progress = Progress()
-        supply = Supply(now=self.now, ids=deque())
-        if admission.event is not None:
-            record(self.state, admission.event, supply, progress)
-        self._advance(supply, progress)
-        self.effects += [*admission.effects, *progress.effects]
-        self.log += progress.events
-        return self.types[before:]
-
-    def _advance(self, supply: Supply, progress: Progress) -> None:
-        supply.values.clear()
-        while True:
-            try:
-                advance(self.state, self.definition, supply, progress)
-            except Lacking as lacking:
-                events = {event.version: event for event in (*self.log, *progress.events)}
-                supply.values |= {version: _carried(events[version]) for version in lacking.versions}
-                supply.payloads |= {uri: self._payload(uri, events.values()) for uri in lacking.payloads}
-                self.read += lacking.payloads
-                supply.ids.extend(next(self.ids) for _ in range(lacking.ids))
-            else:
-                return
-
-    def _payload(self, uri: str, events: Iterable[RecordedEvent]) -> object:
-        key = parse_map_uri(uri)
-        if key is None:
-            return self.payloads[uri]
-        found = self.state.steps[key.step].map
-        assert found is not None
-        return gather(key, found.total, events)
+        progress = self.stream.enter(admission, self.now)
+        self.effects += progress.effects
+        self.rows.apply(progress.effects)
+        return [event.event_type for event in progress.events]
 
     def complete(self, step: str, output: object = None) -> list[str]:
         return self._settle(step, EventType.COMMAND_COMPLETED, {"data": output})
 
     def complete_large(self, step: str, value: object, size: int | None = None) -> list[str]:
         """Complete with an output that is kept as a payload, said to be of any size."""
-        body = orjson.dumps(value)
-        key = PayloadKey(EXECUTION_ID, sha256(body).digest())
-        self.payloads[key.uri] = value
-        reference = {"kind": "ref", "uri": key.uri, "bytes": len(body) if size is None else size}
-        return self._settle(step, EventType.COMMAND_COMPLETED, {"reference": reference})
+        said = self.stream.result_of(value, len(orjson.dumps(value)) if size is None else size)
+        return self._settle(step, EventType.COMMAND_COMPLETED, said)
 
     def fail(self, step: str, code: str = "boom", **more: object) -> list[str]:
         return self._settle(step, EventType.COMMAND_FAILED, {"data": {"code": code, "message": code, **more}})
@@ -160,45 +140,28 @@ class Play:
         return self.send(kind, payload, command_id=command.command_id, lease_token=1)
 
     def open_command(self, step: str) -> IssueCommand:
-        command_id = self.state.tried(Slot.parse(step)).command_id
-        return next(command for command in self.commands if command.command_id == command_id)
+        return self.rows.commands[self.state.tried(Slot.parse(step)).command_id or 0].command
 
-    def fact(self, command_id: int) -> CommandFact | None:
-        for command in self.commands:
-            if command.command_id == command_id:
-                over = self.now - timedelta(seconds=1)
-                return CommandFact(
-                    execution_id=EXECUTION_ID,
-                    step=command.step,
-                    attempt=command.attempt,
-                    item=command.item,
-                    lease_token=1,
-                    leased_until=over,
-                    deadline=self.now + timedelta(hours=1),
-                )
-        return None
+    def fact(self, command_id: int | None) -> CommandFact | None:
+        """The row of a command whose lease is over, but not its time."""
+        row = self.rows.commands.get(command_id or 0)
+        if row is not None:
+            row.leased_until, row.deadline = self.now - timedelta(seconds=1), self.now + timedelta(hours=1)
+        return None if row is None else row.fact
 
     @property
     def commands(self) -> list[IssueCommand]:
-        return [effect for effect in self.effects if isinstance(effect, IssueCommand)]
+        return [row.command for row in self.rows.commands.values()]
 
     @property
     def open_steps(self) -> list[str]:
-        closed = {effect.command_id for effect in self.effects if isinstance(effect, CloseCommand)}
-        open_ids = {command.command_id for command in self.commands} - closed
-        assert open_ids == self.state.commands.keys()
+        assert {key for key, row in self.rows.commands.items() if row.is_open} == self.state.commands.keys()
         return [str(slot) for slot in self.state.commands.values()]
 
     @property
     def open_timers(self) -> set[str]:
         """What the effects leave in the timer table."""
-        rows: set[str] = set()
-        for effect in self.effects:
-            if isinstance(effect, SetTimer):
-                rows.add(effect.key)
-            elif isinstance(effect, DropTimer):
-                rows.discard(effect.key)
-        return rows
+        return {key for _, key in self.rows.timers}
 
     @property
     def types(self) -> list[str]:
@@ -233,7 +196,3 @@ def given(source: str, **inputs: object) -> Play:
     play = Play(definition_of(source), dict(inputs))
     play.start()
     return play
-
-
-def _carried(event: RecordedEvent) -> object:
-    return held_value(event.event_type, event.payload)

@@ -138,7 +138,7 @@ def test_a_result_that_comes_twice_is_recorded_once(definition: Definition, data
 @for_all(st.lists(st.sampled_from(["order.noted", "playbook.completed", "step.x", "execution.failed"])))
 def test_a_foreign_stream_folds_the_same_in_any_two_parts(types: list[str]) -> None:
     play = Play(definition_of("{playbook: t/x, steps: [{name: a, tool: noop}]}"))
-    play.state = initial(EXECUTION_ID, None)
+    play.stream.state = initial(EXECUTION_ID, None)
     for name in types:
         event = NewEvent(event_type=name, status="RUNNING", step="a", event_id=len(play.log) + 1)
         assert admit_foreign(event, Origin.OUTSIDE).verdict is Verdict.RECORDED

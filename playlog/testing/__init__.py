@@ -1,0 +1,1 @@
+"""Playbooks tried out in memory: scripted tools, a virtual clock, no server."""

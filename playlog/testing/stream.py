@@ -1,0 +1,99 @@
+"""One execution in memory: its log, its state, and what deciding lacks supplied from both."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+
+import orjson
+
+from engine.domain.admit import DUPLICATE, Admission, CommandFact, Origin, admit
+from engine.domain.advance import Progress, advance, record
+from engine.domain.definition import Definition
+from engine.domain.events import NewEvent, RecordedEvent
+from engine.domain.execution import Execution, initial
+from engine.domain.handles import PayloadKey, held_value, parse_map_uri
+from engine.domain.map_output import gather
+from engine.domain.normalize import SETTLING
+from engine.domain.scope import INLINE_BYTES, Lacking, Supply
+
+
+@dataclass(slots=True, kw_only=True)
+class MemoryStream:
+    """An execution that nobody else writes to.
+
+    Values and payloads are forgotten after each append, so that deciding must ask for what it reads; `read`
+    lists the payloads it asked for. `ids` are fresh ones for commands and children.
+    """
+
+    execution_id: int
+    definition: Definition
+    ids: Iterator[int]
+    log: list[RecordedEvent] = field(default_factory=list)
+    payloads: dict[str, object] = field(default_factory=dict)
+    read: list[str] = field(default_factory=list)
+    state: Execution = field(init=False)
+    _recorded: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.state = initial(self.execution_id, self.definition.hash)
+
+    def judge(self, event: NewEvent, now: datetime, command: CommandFact | None = None) -> Admission:
+        """Whether an event of the engine may enter now; one whose id is recorded is a duplicate."""
+        if event.event_type not in SETTLING and event.event_id in self._recorded:
+            return DUPLICATE
+        admission = admit(self.state, event, Origin.ENGINE, now, command)
+        repeated = admission.event is not None and admission.event.event_id in self._recorded
+        return DUPLICATE._replace(effects=admission.effects) if repeated else admission
+
+    def enter(self, admission: Admission, now: datetime) -> Progress:
+        """Record what was admitted and decide until nothing is due, as one append does."""
+        progress = Progress(effects=list(admission.effects))
+        supply = Supply(now=now, ids=deque())
+        if admission.event is not None:
+            record(self.state, admission.event, supply, progress)
+            supply.values.clear()
+        self._advance(supply, progress)
+        self.log += progress.events
+        self._recorded.update(event.event_id for event in progress.events)
+        return progress
+
+    def result_of(self, value: object, size: int | None = None) -> dict[str, object]:
+        """What a worker says of an output: itself, or where it is kept when it is large or said to be."""
+        body = orjson.dumps(value)
+        if size is None and len(body) <= INLINE_BYTES:
+            return {"data": value}
+        key = PayloadKey(self.execution_id, sha256(body).digest())
+        self.payloads[key.uri] = value
+        return {"reference": {"kind": "ref", "uri": key.uri, "bytes": len(body) if size is None else size}}
+
+    def payload(self, uri: str, events: Iterable[RecordedEvent] | None = None) -> object:
+        """What is kept under an address: a large output, or what the items of a map gave."""
+        key = parse_map_uri(uri)
+        if key is None:
+            return self.payloads[uri]
+        found = self.state.steps[key.step].map
+        if found is None:
+            raise LookupError(f"the step {key.step} has no map")
+        return gather(key, found.total, self.log if events is None else events)
+
+    def _advance(self, supply: Supply, progress: Progress) -> None:
+        while True:
+            try:
+                advance(self.state, self.definition, supply, progress)
+            except Lacking as lacking:
+                self._supply(lacking, supply, progress)
+            else:
+                return
+
+    def _supply(self, lacking: Lacking, supply: Supply, progress: Progress) -> None:
+        events = [*self.log, *progress.events]
+        for version in lacking.versions:
+            event = events[version - 1]
+            supply.values[version] = held_value(event.event_type, event.payload)
+        supply.payloads |= {uri: self.payload(uri, events) for uri in lacking.payloads}
+        self.read += lacking.payloads
+        supply.ids.extend(next(self.ids) for _ in range(lacking.ids))
