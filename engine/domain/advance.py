@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from engine.domain.attempts import cancel_child
+from engine.domain.attempts import cancel_child, child_error
 from engine.domain.decide import decide, finish
 from engine.domain.decision import Turn
 from engine.domain.definition import Definition
@@ -17,7 +17,7 @@ from engine.domain.execution import Execution, Parent, Slot
 from engine.domain.handles import held_value
 from engine.domain.ids import decided_event_id, derive_id
 from engine.domain.scope import Supply
-from engine.domain.vocabulary import TERMINAL_EVENTS, EventType, known_type
+from engine.domain.vocabulary import TERMINAL_EVENTS, EventType, ExecutionStatus, known_type
 
 CARRIERS = frozenset(
     {
@@ -165,10 +165,9 @@ def _closing(state: Execution, kind: EventType) -> list[Effect]:
 
 def _tell_parent(state: Execution, parent: Parent, event: NewEvent) -> Deliver:
     payload = dict(event.payload) if isinstance(event.payload, dict) else {}
-    payload |= {
-        "execution_id": str(state.execution_id),
-        "step": parent.step,
-        "status": TERMINAL_EVENTS[EventType(event.event_type)].value,
-    }
+    status = TERMINAL_EVENTS[EventType(event.event_type)]
+    if status is not ExecutionStatus.COMPLETED:
+        payload["error"] = child_error(status, payload.get("error"))
+    payload |= {"execution_id": str(state.execution_id), "step": parent.step, "status": status.value}
     event_id = derive_id("child_ended", state.execution_id)
     return Deliver(target=parent.execution_id, kind="child_ended", event_id=event_id, payload=payload)

@@ -19,7 +19,7 @@ from engine.domain.ids import derive_id
 from engine.domain.keys import Keys, keys_of
 from engine.domain.routing import holds
 from engine.domain.scope import scope_of
-from engine.domain.vocabulary import EventType
+from engine.domain.vocabulary import EventType, ExecutionStatus
 
 MAX_INPUT_BYTES = 256 * 1024
 MAX_FETCHED_BYTES = 64 * 1024 * 1024
@@ -190,6 +190,12 @@ def cancel_child(child_id: int, *, compensate: bool = True) -> Deliver:
     """Tell a child that its parent no longer wants it, nor (with `compensate`) what it has done so far."""
     payload: dict[str, object] = {"compensate": compensate}
     return Deliver(target=child_id, kind="cancel", event_id=derive_id("cancel", child_id), payload=payload)
+
+
+def child_error(status: ExecutionStatus, cause: object) -> dict[str, object]:
+    """The error of an attempt whose child has not completed; what failed in the child is its `details`."""
+    said = cause.get("message") if isinstance(cause, dict) else None
+    return error(f"child_{status}", f"the child is {status}{f': {said}' if said else ''}", details=cause)
 
 
 def after_failure(turn: Turn, name: str) -> Decision:

@@ -44,10 +44,14 @@ class Slot(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """What a waiting step waits for: a signal of that name, or a moment, until a time-out."""
+    """What a waiting step waits for: a signal of that name, or a moment.
+
+    `until` is that moment, or the one at which the wait times out.
+    """
 
     event: str | None
     until: datetime | None
+    times_out: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

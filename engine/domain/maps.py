@@ -70,10 +70,13 @@ def _key(turn: Turn, wanted: Map, item: object, index: int) -> bytes:
 
 
 def on_map(turn: Turn, name: str) -> Decision:
-    """Begin as many items as may be tried at a time; after the last one the map is closed."""
-    step, found = turn.step(name), turn.state.step(name).map
+    """Begin as many items as may be tried at a time; after the last one the map is closed, once."""
+    step, state = turn.step(name), turn.state.step(name)
+    found = state.map
     if step.map is None or found is None:
         raise LookupError(f"the step {name} has no map")
+    if state.output is not None:
+        return Decision()
     if found.next == found.total and not found.open:
         return _close(name, found)
     begun = range(found.next, min(found.total, found.next + step.map.max_in_flight - len(found.open)))

@@ -152,7 +152,7 @@ def _step(step: StepState) -> dict[str, Any]:
         {
             **_unit(step),
             "status": step.status.value,
-            "waiting": None if step.waiting is None else [step.waiting.event, _time(step.waiting.until)],
+            "waiting": None if step.waiting is None else _waiting(step.waiting),
             "map": None if step.map is None else _map(step.map),
             "output": _pair(step.output),
             "next": None if step.next is None else {"targets": step.next},
@@ -173,7 +173,7 @@ def _load_step(stored: dict[str, Any]) -> StepState:
     return StepState(
         **_load_unit(stored),
         status=StepStatus(stored["status"]),
-        waiting=None if waiting is None else Waiting(waiting[0], _moment(waiting[1])),
+        waiting=None if waiting is None else Waiting(waiting[0], _moment(waiting[1]), waiting[2]),
         map=_load_map(stored.get("map")),
         output=_load_pointer(stored.get("output")),
         next=None if targets is None else tuple(targets["targets"]),
@@ -186,6 +186,10 @@ def _load_step(stored: dict[str, Any]) -> StepState:
         undo=None if undo is None else Unit(**_load_unit(undo["is"])),
         undone=stored.get("undone"),
     )
+
+
+def _waiting(waiting: Waiting) -> list[Any]:
+    return [waiting.event, _time(waiting.until), waiting.times_out]
 
 
 def _map(found: MapState) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from engine.domain.events import iso, parse_iso
 from engine.domain.execution import Slot
 from engine.domain.expression import ExpressionFailed
 from engine.domain.failing import give_up
+from engine.domain.routing import pass_on
 from engine.domain.scope import scope_of
 from engine.domain.vocabulary import EventType
 
@@ -26,6 +27,9 @@ def open_wait(turn: Turn, step: Step, wait: Wait) -> Decision:
     decision = Decision()
     if wait.event is not None:
         payload["event"] = wait.event
+    limit = None if wait.timeout is None else turn.supply.now + timedelta(seconds=wait.timeout)
+    if limit is not None and (until is None or limit < until):
+        until, payload["times_out"] = limit, True
     if until is not None:
         payload["until"] = iso(until)
         decision.effects.append(SetTimer(turn.state.execution_id, f"{step.name}:wait", until))
@@ -44,8 +48,7 @@ def _until(turn: Turn, wait: Wait) -> datetime | None:
         except (TypeError, ValueError, OverflowError):
             raise ExpressionFailed("type_mismatch", "wait.until: an RFC 3339 time is needed") from None
         raise ExpressionFailed("type_mismatch", "wait.until: the time needs an offset such as Z")
-    seconds = wait.duration if wait.duration is not None else wait.timeout
-    return None if seconds is None else turn.supply.now + timedelta(seconds=seconds)
+    return None if wait.duration is None else turn.supply.now + timedelta(seconds=wait.duration)
 
 
 def on_signal(turn: Turn, signal: str) -> Decision:
@@ -64,9 +67,9 @@ def on_wait_due(turn: Turn, name: str) -> Decision:
     waiting = turn.state.step(name).waiting
     if waiting is None:
         return Decision()
-    if waiting.event is None:
-        return Decision([decided(EventType.WAIT_SATISFIED, name, {})])
-    return Decision([decided(EventType.WAIT_TIMED_OUT, name, {"event": waiting.event})])
+    if waiting.times_out:
+        return Decision([decided(EventType.WAIT_TIMED_OUT, name, {"event": waiting.event})])
+    return Decision([decided(EventType.WAIT_SATISFIED, name, {})])
 
 
 def on_wait_timed_out(turn: Turn, name: str) -> Decision:
@@ -74,9 +77,9 @@ def on_wait_timed_out(turn: Turn, name: str) -> Decision:
     wait = turn.step(name).wait
     where = "fail" if wait is None else wait.on_timeout
     if where == "fail":
-        event = "" if wait is None else f" for {wait.event}"
-        return give_up(turn, Slot(name), error("wait_timeout", f"waited{event} in vain"))
+        what = "" if wait is None or wait.event is None else f" for {wait.event}"
+        return give_up(turn, Slot(name), error("wait_timeout", f"waited{what} in vain"))
     payload: dict[str, object] = {"reason": "timed_out"}
-    if where != "skip":
-        payload["next"] = [where]
-    return Decision([decided(EventType.STEP_SKIPPED, name, payload)])
+    if where == "skip":
+        return pass_on(turn, turn.step(name), EventType.STEP_SKIPPED, payload)
+    return Decision([decided(EventType.STEP_SKIPPED, name, {**payload, "next": [where]})])

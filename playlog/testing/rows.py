@@ -26,7 +26,6 @@ class CommandRow:
     """One command; `leased_until` and `deadline` are set by its claim."""
 
     command: IssueCommand
-    is_open: bool = True
     leased_until: datetime | None = None
     deadline: datetime | None = None
 
@@ -46,9 +45,13 @@ class CommandRow:
 
 @dataclass(slots=True)
 class Rows:
-    """What the executions of one installation have asked for. Closed commands stay, as late results come."""
+    """What the executions of one installation have asked for.
+
+    `open` are the commands that nobody has closed; the others stay, as late results come.
+    """
 
     commands: dict[int, CommandRow] = field(default_factory=dict)
+    open: dict[int, CommandRow] = field(default_factory=dict)
     timers: dict[tuple[int, str], datetime] = field(default_factory=dict)
     deliveries: list[Deliver] = field(default_factory=list)
     incidents: list[OpenIncident] = field(default_factory=list)
@@ -58,9 +61,10 @@ class Rows:
         for effect in effects:
             match effect:
                 case IssueCommand():
-                    self.commands[effect.command_id] = CommandRow(effect)
+                    row = CommandRow(effect)
+                    self.commands[effect.command_id] = self.open[effect.command_id] = row
                 case CloseCommand(command_id):
-                    self.commands[command_id].is_open = False
+                    self.open.pop(command_id, None)
                 case SetTimer(execution_id, key, due_at):
                     self.timers[execution_id, key] = due_at
                 case DropTimer(execution_id, key):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from itertools import chain
 
 import orjson
 
@@ -70,15 +71,18 @@ class MemoryStream:
         self.payloads[key.uri] = value
         return {"reference": {"kind": "ref", "uri": key.uri, "bytes": len(body) if size is None else size}}
 
-    def payload(self, uri: str, events: Iterable[RecordedEvent] | None = None) -> object:
+    def payload(self, uri: str) -> object:
         """What is kept under an address: a large output, or what the items of a map gave."""
+        return self._payload(uri, self.log)
+
+    def _payload(self, uri: str, events: Iterable[RecordedEvent]) -> object:
         key = parse_map_uri(uri)
         if key is None:
             return self.payloads[uri]
         found = self.state.steps[key.step].map
         if found is None:
             raise LookupError(f"the step {key.step} has no map")
-        return gather(key, found.total, self.log if events is None else events)
+        return gather(key, found.total, events)
 
     def _advance(self, supply: Supply, progress: Progress) -> None:
         while True:
@@ -90,10 +94,11 @@ class MemoryStream:
                 return
 
     def _supply(self, lacking: Lacking, supply: Supply, progress: Progress) -> None:
-        events = [*self.log, *progress.events]
         for version in lacking.versions:
-            event = events[version - 1]
+            place = version - 1 - len(self.log)
+            event = self.log[place] if place < 0 else progress.events[place]
             supply.values[version] = held_value(event.event_type, event.payload)
-        supply.payloads |= {uri: self.payload(uri, events) for uri in lacking.payloads}
+        for uri in lacking.payloads:
+            supply.payloads[uri] = self._payload(uri, chain(self.log, progress.events))
         self.read += lacking.payloads
         supply.ids.extend(next(self.ids) for _ in range(lacking.ids))

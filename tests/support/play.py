@@ -155,7 +155,7 @@ class Play:
 
     @property
     def open_steps(self) -> list[str]:
-        assert {key for key, row in self.rows.commands.items() if row.is_open} == self.state.commands.keys()
+        assert self.rows.open.keys() == self.state.commands.keys()
         return [str(slot) for slot in self.state.commands.values()]
 
     @property

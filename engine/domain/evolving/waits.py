@@ -22,7 +22,7 @@ def wait_opened(state: Execution, event: RecordedEvent, payload: Payload) -> Non
     step = state.move(name, StepStatus.WAITING)
     step.started_at = step.started_at or event.recorded_at
     until = parse_iso(payload["until"]) if "until" in payload else None
-    step.waiting = Waiting(payload.get("event"), until)
+    step.waiting = Waiting(payload.get("event"), until, payload.get("times_out", False))
     if until is not None:
         state.timers[f"{name}:wait"] = until
     if step.waiting.event is not None:
