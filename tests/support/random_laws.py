@@ -12,7 +12,7 @@ from engine.domain.effects import EXECUTION_TIMER
 from engine.domain.events import NewEvent, RecordedEvent
 from engine.domain.execution import Execution, Slot, StepState, Unit, initial
 from engine.domain.scope import Supply
-from engine.domain.snapshot import dump, encode, load
+from engine.domain.snapshot import dump, load
 from engine.domain.vocabulary import (
     ACTIVE_STEPS,
     SETTLED_STEPS,
@@ -37,7 +37,7 @@ def refolded(stream: MemoryStream, cut: int) -> Execution:
     fresh = initial(stream.execution_id, stream.definition.hash)
     prefix = dump(replay(fresh, stream.log[:cut]))
     state = replay(load(prefix), stream.log[cut:])
-    assert encode(state) == encode(stream.state)
+    assert state == stream.state
     progress = Progress()
     if state.version:
         advance(state, stream.definition, Supply(now=stream.log[-1].recorded_at), progress)
@@ -76,6 +76,16 @@ def check_state(stream: MemoryStream, rows: Rows, streams: Mapping[int, MemorySt
     for name, step in state.steps.items():
         if step.status in ACTIVE_STEPS:
             _check_step(stream, name, step)
+
+
+def check_wanted(rows: Rows, streams: Mapping[int, MemoryStream]) -> None:
+    """Every child that runs is one that its parent waits for, or is about to be told that it does not."""
+    cancelled = {delivery.target for delivery in rows.deliveries if delivery.kind == "cancel"}
+    for child_id, stream in streams.items():
+        parent = stream.state.parent
+        if parent is not None and not stream.state.is_ended:
+            wanted = child_id in streams[parent.execution_id].state.children
+            assert wanted or child_id in cancelled, "a child that nobody wants"
 
 
 def _check_children(state: Execution, rows: Rows, streams: Mapping[int, MemoryStream]) -> None:
@@ -184,9 +194,10 @@ def _check_flow(stream: MemoryStream) -> None:
             continue
         last[name] = event.version
         said = payload if isinstance(payload, dict) else {}
-        reached.update(said.get("next", stream.definition.steps[name].flows))
         if said.get("reason") == "not_taken":
             not_taken.add(name)
+        else:
+            reached.update(said.get("next", stream.definition.steps[name].flows))
     assert not_taken == stream.definition.steps.keys() - reached
     for step in stream.definition.steps.values():
         if step.join == "all" or step.name in not_taken:

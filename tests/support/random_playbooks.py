@@ -109,6 +109,7 @@ class Composer:
         self._tails = [self._add()]
 
     def _cycle(self) -> None:
+        beside = [self._first()] if self._rng.random() < 0.4 else []
         self._first()
         entry, middle = self._add(), self._add()
         out = f"s{len(self._steps)}"
@@ -123,7 +124,8 @@ class Composer:
         self._steps[-1]["next"] = [again, {"default": self._rng.choice([out, out, "end"])}]
         if self._steps[-1]["next"][1]["default"] == "end":
             self._steps[-1]["next"].insert(0, {"when": self._guard(), "step": out})
-        self._tails = [self._add()]
+        joined = {"needs": [middle, *beside], "join": self._rng.choice(["all", "any"])} if beside else {}
+        self._tails = [self._add(**joined)]
 
     def _detour(self) -> None:
         """A step whose failure, or time-out, leads to another step than its success."""
@@ -235,7 +237,7 @@ class Composer:
         if self._rng.random() < 0.6:
             wanted["on_item_error"] = "continue"
         if made["tool"] == "noop" and self._rng.random() < 0.7:
-            made["with"] = {"v": "${ item.v }", "index": "${ item_index }"}
+            made["with"] = {"v": self._rng.choice(["${ item.v }", "${ item.w }", "${ item.none }"])}
         return {**made, "map": wanted}
 
     def _repeat(self, name: str) -> Written:

@@ -24,6 +24,7 @@ from tests.support.random_playbooks import SIGNALS
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 ROOT = 1
 MOST_SIGNALS = 8
+MOST_MOVES = 50_000
 DISTURBED = 0.07
 
 Payload = dict[str, object]
@@ -41,17 +42,23 @@ class RandomWorld:
         self.rows = Rows()
         self.sent: dict[int, int] = {}
         self.crashes = 0
+        self._losing = rng.choice([0.05, 0.05, 0.5])
+        self._failing = rng.choice([0.05, 0.15, 0.5])
         self._past: list[tuple[int, NewEvent]] = []
         self._snapshots: dict[int, tuple[int, dict[str, object]]] = {}
         self._ids = itertools.count(1000)
         self._signals = 0
+        self._never_started: set[int] = set()
 
     def run(self) -> None:
         """From the start of `t/main` until it has ended and nobody has anything left to do."""
         self._start(ROOT, "t/main", {})
-        while not self._is_over():
+        for _ in range(MOST_MOVES):
+            if self._is_over():
+                break
             self._act()
         for stream in self.streams.values():
+            assert stream.state.is_ended, "the work is not bounded"
             random_laws.check_whole(stream, self.sent[stream.execution_id])
             random_laws.check_repeats(stream, self.rows)
         assert not self.rows.open
@@ -119,9 +126,9 @@ class RandomWorld:
         """A worker does something with an open command."""
         self.now = max(self.now, command.available_at)
         chance = self.rng.random()
-        if chance < 0.10:
-            self._expire(command, lost=self.rng.random() < 0.7)
-        elif chance < 0.15:
+        if chance < self._losing:
+            self._expire(command, lost=self.rng.random() < 0.8)
+        elif chance < self._losing + 0.05:
             claim = event(EventType.COMMAND_CLAIMED, {}, command_id=command.command_id)
             self._send(command.execution_id, claim)
         else:
@@ -129,7 +136,7 @@ class RandomWorld:
 
     def _settle(self, command: IssueCommand) -> None:
         stream = self.streams[command.execution_id]
-        kind = EventType.COMMAND_COMPLETED if self.rng.random() < 0.85 else EventType.COMMAND_FAILED
+        kind = EventType.COMMAND_COMPLETED if self.rng.random() > self._failing else EventType.COMMAND_FAILED
         said: Payload = {"data": self._error()}
         if kind is EventType.COMMAND_COMPLETED:
             size = self.rng.choice([None, None, None, 1_000, 10**6])
@@ -170,7 +177,8 @@ class RandomWorld:
 
     def _deliver(self, delivery: Deliver) -> None:
         """Carry a delivery out; now and then its row stays, as after a crash before the commit was known."""
-        if self.rng.random() < 0.9:
+        known = delivery.target in self.streams or delivery.target in self._never_started
+        if (known or delivery.kind == "start") and self.rng.random() < 0.9:
             self.rows.deliveries.remove(delivery)
         said = delivery.payload
         match delivery.kind:
@@ -195,6 +203,7 @@ class RandomWorld:
             assert isinstance(given, dict)
             self._start(delivery.target, str(asked["playbook"]), given, said)
         except (Invalid, KeyError):
+            self._never_started.add(delivery.target)
             error = {"code": "child_failed", "message": "it cannot be started"}
             ended: Payload = {"execution_id": str(delivery.target), "status": "failed", "error": error}
             event_id = derive_id("child_ended", delivery.target)
@@ -224,7 +233,8 @@ class RandomWorld:
         stream = self.streams.get(execution_id)
         if stream is None:
             return Admission(Verdict.REJECTED, code="unknown_execution")
-        if self.rng.random() < 0.1:
+        # The longer a log, the longer it takes to fold it again.
+        if self.rng.random() < 0.15 * min(1, 100 / (1 + len(stream.log))):
             self._crash(stream)
         row = self.rows.commands.get(sent.command_id or 0)
         admission = stream.judge(sent, self.now, None if row is None else row.fact)
@@ -235,6 +245,7 @@ class RandomWorld:
         if len(self._past) < 100:
             self._past.append((execution_id, sent))
         random_laws.check_state(stream, self.rows, self.streams)
+        random_laws.check_wanted(self.rows, self.streams)
         return admission
 
     def _crash(self, stream: MemoryStream) -> None:
