@@ -12,8 +12,10 @@ from engine.domain.effects import (
     Deliver,
     DropTimer,
     Effect,
+    HoldCommands,
     IssueCommand,
     OpenIncident,
+    ReleaseCommands,
     SetTimer,
 )
 
@@ -26,6 +28,7 @@ class CommandRow:
     """One command; `leased_until` and `deadline` are set by its claim."""
 
     command: IssueCommand
+    held: bool = False
     leased_until: datetime | None = None
     deadline: datetime | None = None
 
@@ -60,11 +63,6 @@ class Rows:
         """Carry the effects of one append out, in their order."""
         for effect in effects:
             match effect:
-                case IssueCommand():
-                    row = CommandRow(effect)
-                    self.commands[effect.command_id] = self.open[effect.command_id] = row
-                case CloseCommand(command_id):
-                    self.open.pop(command_id, None)
                 case SetTimer(execution_id, key, due_at):
                     self.timers[execution_id, key] = due_at
                 case DropTimer(execution_id, key):
@@ -74,4 +72,24 @@ class Rows:
                 case OpenIncident():
                     self.incidents.append(effect)
                 case _:
-                    pass
+                    self._apply_to_commands(effect)
+
+    def _apply_to_commands(self, effect: Effect) -> None:
+        match effect:
+            case IssueCommand():
+                row = CommandRow(effect, effect.held)
+                self.commands[effect.command_id] = self.open[effect.command_id] = row
+            case CloseCommand(command_id):
+                self.open.pop(command_id, None)
+            case HoldCommands(execution_id):
+                self._hold(execution_id, held=True)
+            case ReleaseCommands(execution_id):
+                self._hold(execution_id, held=False)
+            case _:
+                pass
+
+    def _hold(self, execution_id: int, *, held: bool) -> None:
+        """Hold or release the commands that no worker has claimed."""
+        for row in self.open.values():
+            if row.command.execution_id == execution_id and row.deadline is None:
+                row.held = held

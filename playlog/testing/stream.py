@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -16,7 +16,17 @@ from engine.domain.advance import Progress, advance, record
 from engine.domain.definition import Definition
 from engine.domain.events import NewEvent, RecordedEvent
 from engine.domain.execution import Execution, initial
-from engine.domain.handles import PayloadKey, held_value, parse_map_uri
+from engine.domain.handles import (
+    MapKey,
+    PayloadKey,
+    Place,
+    Referring,
+    held_value,
+    parse_map_uri,
+    parse_uri,
+    reference_at,
+    replaced,
+)
 from engine.domain.map_output import gather
 from engine.domain.normalize import SETTLING
 from engine.domain.scope import INLINE_BYTES, Lacking, Supply
@@ -27,12 +37,14 @@ class MemoryStream:
     """An execution that nobody else writes to.
 
     Values and payloads are forgotten after each append, so that deciding must ask for what it reads; `read`
-    lists the payloads it asked for. `ids` are fresh ones for commands and children.
+    lists the payloads it asked for. `ids` are fresh ones for commands and children, `others` the executions
+    whose payloads it may be handed.
     """
 
     execution_id: int
     definition: Definition
     ids: Iterator[int]
+    others: Mapping[int, MemoryStream] = field(default_factory=dict)
     log: list[RecordedEvent] = field(default_factory=list)
     payloads: dict[str, object] = field(default_factory=dict)
     read: list[str] = field(default_factory=list)
@@ -71,12 +83,35 @@ class MemoryStream:
         self.payloads[key.uri] = value
         return {"reference": {"kind": "ref", "uri": key.uri, "bytes": len(body) if size is None else size}}
 
-    def payload(self, uri: str) -> object:
-        """What is kept under an address: a large output, or what the items of a map gave."""
-        return self._payload(uri, self.log)
+    def opened(self, value: object, places: Iterable[Place]) -> object:
+        """A value with what is kept apart at these places, as a worker gets it."""
+        for place in places:
+            uri = reference_at(value, place)["uri"]
+            value = replaced(value, place, self._payload(uri, self.log))
+        return value
+
+    def carried(self, event: RecordedEvent) -> object:
+        """The value that an event carries, whole."""
+        value = held_value(event.event_type, event.payload)
+        return self.opened(value.value, value.places) if isinstance(value, Referring) else value
+
+    def output(self, name: str) -> object:
+        """The output of a completed step, whole."""
+        step = self.state.steps[name]
+        if step.output is None:
+            return None
+        if step.map is None:
+            return self.carried(self.log[step.output.version - 1])
+        key = MapKey(self.execution_id, name, step.map.items.version, step.output.version)
+        return self._payload(key.uri, self.log)
 
     def _payload(self, uri: str, events: Iterable[RecordedEvent]) -> object:
+        """What is kept under an address: a large output, or what the items of a map gave."""
         key = parse_map_uri(uri)
+        owner = key or parse_uri(uri)
+        if owner is not None and owner.execution_id != self.execution_id:
+            other = self.others[owner.execution_id]
+            return other._payload(uri, other.log)  # noqa: SLF001  # of the same class
         if key is None:
             return self.payloads[uri]
         found = self.state.steps[key.step].map

@@ -139,7 +139,8 @@ def check_whole(stream: MemoryStream, sent: int) -> None:
             name for name in stream.definition.steps if stream.state.status_of(name) not in SETTLED_STEPS
         ]
         assert not unsettled, unsettled
-        _check_flow(stream)
+    _check_flow(stream)
+    _check_tries(stream)
     _check_commands(stream.log)
     _check_visits(stream)
     _check_items(stream)
@@ -198,11 +199,47 @@ def _check_flow(stream: MemoryStream) -> None:
             not_taken.add(name)
         else:
             reached.update(said.get("next", stream.definition.steps[name].flows))
-    assert not_taken == stream.definition.steps.keys() - reached
-    for step in stream.definition.steps.values():
-        if step.join == "all" or step.name in not_taken:
-            late = [source for source in step.incoming if last[source] > first[step.name]]
-            assert not late, f"{step.name} did not wait for {late}"
+    if stream.state.phase is ExecutionStatus.COMPLETED:
+        assert not_taken == stream.definition.steps.keys() - reached
+    for name, began in first.items():
+        step = stream.definition.steps[name]
+        if step.join == "all" or name in not_taken:
+            late = [source for source in step.incoming if last.get(source, began) >= began]
+            assert not late, f"{name} did not wait for {late}"
+
+
+def _check_tries(stream: MemoryStream) -> None:
+    """No slot is tried more often than its policy says, nor repeated, nor lost too often in a row."""
+    failures: Counter[Slot] = Counter()
+    losses: Counter[Slot] = Counter()
+    slots: dict[object, Slot] = {}
+    for event in stream.log:
+        payload = event.payload if isinstance(event.payload, dict) else {}
+        step = stream.definition.steps.get(event.step or "")
+        if step is not None and event.event_type in {EventType.COMMAND_ISSUED, EventType.CHILD_STARTED}:
+            slot = Slot(step.name, event.item, bool(payload.get("undoing")))
+            slots[event.command_id or payload["execution_id"]] = slot
+            most = step.retry if not slot.undoing or step.compensate is None else step.compensate.retry
+            assert failures[slot] < most.max_attempts
+            assert losses[slot] < LOSSES_A_TRY
+            assert payload.get("iteration", 1) <= (1 if step.repeat is None else step.repeat.max)
+            continue
+        slot = slots.get(event.command_id or payload.get("execution_id"), Slot(""))
+        if event.event_type == EventType.COMMAND_EXPIRED and payload["reason"] == "lost":
+            losses[slot] += 1
+        elif event.event_type in {*OUTCOMES, EventType.CHILD_COMPLETED}:
+            losses[slot] = 0
+            failures[slot] = 0 if _succeeded(event, payload) else failures[slot] + 1
+        elif event.event_type in SETTLING and event.item is None:
+            for each in [*failures, *losses]:
+                if each.step == event.step:
+                    failures[each] = losses[each] = 0
+
+
+def _succeeded(event: RecordedEvent, payload: dict[str, object]) -> bool:
+    if event.event_type == EventType.CHILD_COMPLETED:
+        return payload["status"] == ExecutionStatus.COMPLETED.value
+    return event.event_type == EventType.COMMAND_COMPLETED
 
 
 def _check_items(stream: MemoryStream) -> None:
