@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any, TypeAlias
 
 from engine.language import durations
-
-Json = None | bool | int | float | str | Sequence[object] | Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +19,7 @@ class Call:
     """
 
     step: str
-    input: object
+    input: Any
     attempt: int
     item: int | None = None
     iteration: int | None = None
@@ -55,8 +54,10 @@ class InTurn:
     results: tuple[object, ...]
 
 
-Outcome = Json | Failure | Loss | Lasting | InTurn
-Result = Outcome | Callable[[Call], Outcome]
+Outcome: TypeAlias = object
+"""A JSON value, or what `fail`, `lose`, `takes` or `in_turn` gives."""
+
+Result: TypeAlias = Outcome | Callable[[Call], Outcome]
 
 
 def fail(code: str, message: str = "", **more: object) -> Failure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from engine.domain.effects import OpenIncident
 from engine.domain.events import RecordedEvent
@@ -30,8 +31,8 @@ class StepRun:
     attempts: int
     visits: int
     skip_reason: str | None
-    output: object
-    error: dict[str, object] | None
+    output: Any
+    error: dict[str, Any] | None
 
 
 class Run:
@@ -53,7 +54,7 @@ class Run:
         return self._stream.state.status
 
     @property
-    def output(self) -> object:
+    def output(self) -> Any:  # noqa: ANN401  # any JSON
         """The evaluated `output` of a completed execution, else None."""
         last = self._last()
         if last is None or last.event_type != EventType.EXECUTION_COMPLETED:
@@ -61,7 +62,7 @@ class Run:
         return self._stream.carried(last)
 
     @property
-    def error(self) -> dict[str, object] | None:
+    def error(self) -> dict[str, Any] | None:
         """The error `{code, message, ...}` of an execution that failed or timed out, else None."""
         last = self._last()
         payload = None if last is None else last.payload
@@ -121,7 +122,7 @@ class Run:
             error=self._error(state),
         )
 
-    def _error(self, state: StepState) -> dict[str, object] | None:
+    def _error(self, state: StepState) -> dict[str, Any] | None:
         found = None if state.error is None else self._stream.log[state.error.version - 1]
         value = None if found is None else held_value(found.event_type, found.payload)
         return value if isinstance(value, dict) else None

@@ -222,7 +222,7 @@ class RandomWorld:
             started["parent"] = parent
         if execution_id not in self.streams:
             self.streams[execution_id] = MemoryStream(
-                execution_id=execution_id, definition=definition, ids=self._ids
+                execution_id=execution_id, definition=definition, ids=self._ids, others=self.streams
             )
             self.sent[execution_id] = 0
         event_id = derive_id("started", execution_id)
