@@ -23,7 +23,7 @@ Duration = str | timedelta
 Befall = tuple[float, Callable[[World], object]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Scenario:
     """A playbook that can be run; every `with_...` gives a new scenario and leaves this one as it is."""
 
@@ -33,6 +33,9 @@ class Scenario:
     befalls: tuple[Befall, ...] = ()
     began: datetime = BEGINNING
     observe: Callable[[Run], object] | None = None
+
+    def __repr__(self) -> str:
+        return f"<scenario of {self.playbook.definition.path}>"
 
     def with_results(self, **results: Result) -> Scenario:
         """Say what the tools of steps give, by step name.

@@ -162,9 +162,12 @@ class World:
         row.deadline = self.now + timedelta(seconds=command.timeout)
         if seconds > CLAIMED_AFTER:
             self.after(CLAIMED_AFTER, partial(self._claim, row))
-        if isinstance(result, Loss) or seconds >= command.timeout:
-            lease = LEASE_SECONDS if isinstance(result, Loss) else command.timeout
-            row.leased_until = min(row.deadline, self.now + timedelta(seconds=lease))
+        if isinstance(result, Loss):
+            row.leased_until = self.now + timedelta(seconds=LEASE_SECONDS)
+            row.deadline += timedelta(seconds=LEASE_SECONDS)
+            self._at(row.leased_until, partial(self._expire, row))
+        elif seconds >= command.timeout:
+            row.leased_until = row.deadline
             self._at(row.leased_until, partial(self._expire, row))
         else:
             self.after(seconds, partial(self._settle, row, result))

@@ -52,14 +52,27 @@ def test_the_source_distribution_holds_what_is_needed_to_build_and_test(built: P
     assert not [name for name in names if name.startswith((".venv", ".playlog", ".git/", ".mypy_cache"))]
 
 
-def test_the_installed_command_runs_from_the_root_folder(built: Path, tmp_path: Path) -> None:
-    """The dependencies are those of this run, the distribution is the wheel's alone."""
-    environment = tmp_path / "venv"
+@pytest.fixture(scope="module")
+def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with the wheel installed; the dependencies are those of this run, without what is ours."""
+    environment = tmp_path_factory.mktemp("installed") / "venv"
     run(sys.executable, "-m", "venv", environment)
     python = environment / "bin" / "python"
     run(python, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet", next(built.glob("*.whl")))
     (site,) = (environment / "lib").glob("python*/site-packages")
     (site / "dependencies.pth").write_text(f"{next(p for p in sys.path if p.endswith('site-packages'))}\n")
-    assert __version__ in run(environment / "bin" / "playlog", "--version")
+    return python
+
+
+def test_the_installed_command_runs_from_the_root_folder(python: Path) -> None:
+    assert __version__ in run(python.with_name("playlog"), "--version")
     code = "import engine, sql.queries; print(engine.__file__, len(sql.queries.nouns()))"
+    (site,) = python.parents[1].glob("lib/python*/site-packages")
     assert run(python, "-c", code).startswith(f"{site}/engine/")
+
+
+def test_the_installed_plugin_gives_tests_of_playbooks_their_fixture(python: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("{playbook: t/one, steps: [{name: a, tool: noop}]}")
+    test = "def test_one(playbook):\n    assert playbook('one.yaml').run().status == 'completed'\n"
+    (tmp_path / "test_one.py").write_text(test)
+    assert "1 passed" in run(python, "-m", "pytest", "-p", "no:cacheprovider", cwd=tmp_path)
