@@ -58,7 +58,8 @@ e2e: $(READY) ## run the tests with real processes, a sample of the chaos run am
 	$(BIN)/python -m pytest tests/e2e
 
 chaos: $(READY) ## run the whole chaos run: hours
-	CHAOS=long $(BIN)/python -m pytest tests/e2e/chaos tests/e2e/test_two_appenders.py --timeout=0
+	CHAOS=long $(BIN)/python -m pytest tests/unit/domain/test_random_playbooks.py tests/e2e/chaos \
+		tests/e2e/test_two_appenders.py --timeout=0
 
 bench: $(READY) ## run the benchmarks; ARGS=--quick for a minute
 	$(BIN)/python -m bench $(ARGS)

@@ -18,6 +18,7 @@ BENCHMARKS = {
     "partitions": "the longest wait of an append while a partition is made or purged",
     "concurrency": "what a concurrency key costs, beside a line of 1,000,000 commands and in it",
     "subjects": "a stream with a subject an execution against one with a subject a shard",
+    "kit": "trying the orders playbook out in memory, with scripted tools",
     "expressions": "what guards and templates cost, and how long a hostile expression holds on",
 }
 

@@ -23,12 +23,13 @@ from engine.domain.effects import (
 )
 from engine.domain.events import NewEvent, iso
 from engine.domain.execution import Slot
+from engine.domain.handles import MOST_BYTES
 from engine.domain.vocabulary import EVENT_STATUS, EventType, ExecutionStatus
 from engine.errors import Invalid
 from engine.language import check_inputs
 from playlog.testing import missing
 from playlog.testing.errors import Stuck
-from playlog.testing.results import Call, Failure, Lasting, Loss, Script
+from playlog.testing.results import Call, Failure, Lasting, Loss, Script, fail
 from playlog.testing.rows import LEASE_TOKEN, CommandRow, Rows
 from playlog.testing.story import told
 from playlog.testing.stream import MemoryStream
@@ -197,11 +198,12 @@ class World:
         if row.command.command_id not in self.rows.open:
             return
         stream = self.streams[row.command.execution_id]
-        kind, said = EventType.COMMAND_COMPLETED, dict[str, object]()
+        if not isinstance(result, Failure):
+            result = as_json(result, row.command.step)
         if isinstance(result, Failure):
             kind, said = EventType.COMMAND_FAILED, {"data": dict(result.error)}
         else:
-            said = stream.result_of(as_json(result, row.command.step))
+            kind, said = EventType.COMMAND_COMPLETED, stream.result_of(result)
         self.send(stream.execution_id, kind, {"status": EVENT_STATUS[kind], **said}, row=row)
 
     def _fire(self, execution_id: int, key: str, due_at: datetime) -> None:
@@ -243,15 +245,17 @@ class World:
         slot = stream.state.children.get(delivery.target)
         if slot is None:
             return
-        script = self._scripts[stream.execution_id]
-        if script.has(slot.step, undoing=slot.undoing):
-            self._script_child(stream, slot, delivery)
+        call = self._child_call(stream, slot, asked)
+        if self._scripts[stream.execution_id].has(slot.step, undoing=slot.undoing):
+            seconds, result = self._answer(stream, "playbook", call)
+            self.after(seconds, partial(self._end_child, stream, slot, delivery.target, result))
             return
         path, inputs, version = str(asked["playbook"]), asked["inputs"], asked["version"]
         found = self._playbooks.get(path, ())
         number = version if isinstance(version, int) else len(found)
         if not 0 < number <= len(found):
             raise missing.playbook(stream.definition, slot, path, version, self._playbooks)
+        self.calls[stream.execution_id].append(call)
         try:
             given = inputs if isinstance(inputs, dict) else {}
             self._start(delivery.target, found[number - 1], number, given, parent)
@@ -259,20 +263,17 @@ class World:
             cause = {"code": error.code, "message": error.detail}
             self._end_child(stream, slot, delivery.target, Failure(cause))
 
-    def _script_child(self, stream: MemoryStream, slot: Slot, delivery: Deliver) -> None:
-        """Answer for a child that does not run."""
+    def _child_call(self, stream: MemoryStream, slot: Slot, asked: Mapping[str, object]) -> Call:
         unit = stream.state.tried(slot)
-        call = Call(
+        return Call(
             step=slot.step,
-            input={key: delivery.payload[key] for key in ("playbook", "version", "inputs")},
+            input={key: asked[key] for key in ("playbook", "version", "inputs")},
             attempt=unit.attempt,
             item=slot.item,
             iteration=unit.iteration or None,
             undoing=slot.undoing,
             at=self.now - self.began,
         )
-        seconds, result = self._answer(stream, "playbook", call)
-        self.after(seconds, partial(self._end_child, stream, slot, delivery.target, result))
 
     def _end_child(self, stream: MemoryStream, slot: Slot, child_id: int, result: object) -> None:
         if child_id not in stream.state.children:
@@ -318,8 +319,14 @@ class World:
 
 
 def as_json(value: object, step: str) -> object:
-    """A scripted value as it would come over the wire; raises `TypeError` for what is no JSON."""
+    """A scripted value as it would come over the wire, a failure when it is too large for that.
+
+    Raises `TypeError` for what is no JSON.
+    """
     try:
-        return orjson.loads(orjson.dumps(value))
+        encoded = orjson.dumps(value)
     except TypeError as error:
         raise TypeError(f"the result of {step} is no JSON: {error}") from None
+    if len(encoded) > MOST_BYTES:
+        return fail("output_too_large", f"the output is {len(encoded)} bytes, {MOST_BYTES} are allowed")
+    return orjson.loads(encoded)

@@ -108,6 +108,17 @@ def test_rule_10_what_cannot_be_mapped_fails_the_step(items: list[object], more:
     assert play.types == ["execution.started", "step.failed", "execution.failed"]
 
 
+def test_rule_10_a_map_is_closed_once_when_no_item_can_even_begin() -> None:
+    source = PRICES.replace('order: "${ order }", ', 'order: "${ order.id }", ')
+    play = given(source % ", on_item_error: continue", items=[{}, {}, {}])
+    assert play.types == [
+        *["execution.started", "map.opened", "step.failed", "step.failed", "step.failed"],
+        *["map.closed", "step.completed", "execution.completed"],
+    ]
+    assert play.output == [None, None, None]
+    play.check_replay()
+
+
 def test_rule_10_the_state_of_a_map_does_not_grow_with_its_items() -> None:
     sizes = []
     for count in (100, 5_000):

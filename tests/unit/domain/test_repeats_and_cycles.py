@@ -146,3 +146,23 @@ def test_rule_9_a_cycle_that_is_not_entered_is_skipped_whole() -> None:
     }
     assert play.types[-1] == "execution.completed"
     play.check_replay()
+
+
+def test_rule_9_what_joins_a_cycle_waits_until_it_is_left() -> None:
+    play = given("""
+playbook: t/beside
+steps:
+  - {name: first, tool: noop}
+  - {name: again, tool: noop, next: [{when: "steps.again.output == 'more'", step: check}, {default: meet}]}
+  - {name: check, tool: noop, next: again}
+  - {name: beside, tool: noop, needs: []}
+  - {name: meet, tool: noop, needs: [again, beside]}
+""")
+    play.complete("first")
+    play.complete("again", "more")
+    play.complete("check")
+    play.complete("beside")
+    assert play.open_steps == ["again"]
+    play.complete("again", "enough")
+    assert play.open_steps == ["meet"]
+    play.check_replay()

@@ -34,6 +34,14 @@ def test_every_name_on_record_is_still_there_with_its_status() -> None:
     assert now == set(GOLDEN.read_text().splitlines())
 
 
+def test_rule_18_statuses_are_lower_case_and_only_those_of_events_upper_case() -> None:
+    executions = "pending running waiting paused compensating completed failed cancelled timed_out"
+    steps = "pending queued running waiting retrying completed failed skipped cancelled"
+    assert [status.value for status in ExecutionStatus] == executions.split()
+    assert [status.value for status in StepStatus] == steps.split()
+    assert all(status.isupper() for status in EVENT_STATUS.values())
+
+
 def event(event_type: str, version: int = 1) -> RecordedEvent:
     return RecordedEvent(
         execution_id=1,

@@ -17,7 +17,7 @@ output: "${ steps.approve.status }"
 """
 
 
-def test_a_signal_satisfies_the_wait_and_is_its_output() -> None:
+def test_rule_11_a_signal_satisfies_the_wait_and_is_its_output() -> None:
     play = given(APPROVAL)
     assert play.complete("ask")[-1] == "wait.opened"
     assert play.state.status is ExecutionStatus.WAITING
@@ -39,14 +39,14 @@ def test_a_signal_satisfies_the_wait_and_is_its_output() -> None:
     play.check_replay()
 
 
-def test_an_early_signal_is_kept_and_consumed_when_the_wait_opens() -> None:
+def test_rule_11_an_early_signal_is_kept_and_consumed_when_the_wait_opens() -> None:
     play = given(APPROVAL)
     assert play.signal("approved") == ["signal.received"]
     assert "wait.satisfied" in play.complete("ask")
     play.check_replay()
 
 
-def test_signals_of_a_name_are_consumed_first_in_first_out() -> None:
+def test_rule_11_signals_of_a_name_are_consumed_first_in_first_out() -> None:
     play = given(
         """
 playbook: t/two
@@ -62,7 +62,7 @@ output: "${ [steps.one.output, steps.two.output] }"
     play.check_replay()
 
 
-def test_the_time_out_goes_to_the_named_step() -> None:
+def test_rule_11_the_time_out_goes_to_the_named_step() -> None:
     play = given(APPROVAL)
     play.complete("ask")
     play.fire("approve:wait")
@@ -72,7 +72,36 @@ def test_the_time_out_goes_to_the_named_step() -> None:
     play.check_replay()
 
 
-def test_the_time_out_fails_by_default() -> None:
+def test_rule_11_a_time_out_that_skips_goes_on_as_next_says() -> None:
+    play = given("""
+playbook: t/skip
+steps:
+  - name: ask
+    wait: {event: go, timeout: 1h, on_timeout: skip}
+    next: [{when: "steps.ask.status == 'completed'", step: gone}, {default: later}]
+  - {name: gone, tool: noop, next: end}
+  - {name: later, tool: noop}
+""")
+    play.fire("ask:wait")
+    assert play.open_steps == ["later"]
+    play.check_replay()
+
+
+@pytest.mark.parametrize(
+    ("at", "code"), [("2026-01-01T00:59:00Z", ""), ("2026-01-01T01:01:00Z", "wait_timeout")]
+)
+def test_rule_11_a_moment_beyond_the_time_out_is_not_waited_for(at: str, code: str) -> None:
+    source = "{playbook: t/x, steps: [{name: a, wait: {until: \"'AT'\", timeout: 1h}}]}"
+    play = given(source.replace("AT", at))
+    play.check_replay()
+    play.fire("a:wait")
+    assert play.state.is_ended
+    assert code in str(play.log[-1].payload)
+    assert (play.types[-1] == "execution.failed") is bool(code)
+    play.check_replay()
+
+
+def test_rule_11_the_time_out_fails_by_default() -> None:
     play = given("{playbook: t/x, steps: [{name: a, wait: {event: go, timeout: 1m}}]}")
     play.fire("a:wait")
     assert play.error["code"] == "wait_timeout"
@@ -94,7 +123,7 @@ def test_a_timer_before_its_time_and_one_that_nobody_waits_for_change_nothing() 
     assert late.effects
 
 
-def test_the_mailbox_of_a_name_holds_a_thousand_signals() -> None:
+def test_rule_11_the_mailbox_of_a_name_holds_a_thousand_signals() -> None:
     play = given("{playbook: t/x, steps: [{name: a, tool: noop}]}")
     for _ in range(1000):
         play.signal("go")

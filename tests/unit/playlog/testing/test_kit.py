@@ -191,6 +191,12 @@ def test_large_outputs_are_passed_on_whole_and_refused_where_they_are_read() -> 
     assert (run.error["step"], run.error["code"]) == ("count", "value_too_large")
 
 
+def test_an_output_that_no_worker_could_hand_over_fails_the_attempt() -> None:
+    run = given(ONE).with_results(work="x" * (16 * 1024 * 1024)).run()
+    assert run.error is not None
+    assert run.error["code"] == "output_too_large"
+
+
 PARENT = """
 playbook: t/parent
 steps:
@@ -211,7 +217,7 @@ def test_a_registered_child_runs_in_the_same_virtual_time() -> None:
 
 def test_the_failure_of_a_child_is_its_parents_attempt_error() -> None:
     run = given(PARENT).with_playbook(ONE, work=lambda _: fail("boom")).run()
-    assert len(run.children) == 2
+    assert len(run.children) == run.step("sub").attempts == 2
     assert run.error is not None
     assert run.error["code"] == "child_failed"
     assert run.error["details"]["code"] == "boom"
