@@ -200,8 +200,9 @@ class World:
         stream = self.streams[row.command.execution_id]
         if not isinstance(result, Failure):
             result = as_json(result, row.command.step)
+        kind, said = EventType.COMMAND_FAILED, dict[str, object]()
         if isinstance(result, Failure):
-            kind, said = EventType.COMMAND_FAILED, {"data": dict(result.error)}
+            said = {"data": dict(result.error)}
         else:
             kind, said = EventType.COMMAND_COMPLETED, stream.result_of(result)
         self.send(stream.execution_id, kind, {"status": EVENT_STATUS[kind], **said}, row=row)
