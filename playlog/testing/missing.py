@@ -83,7 +83,7 @@ def stuck(stream: MemoryStream, began: datetime) -> str:
     waits = [f"the signal {name} (.with_signal)" for name in stream.state.waits]
     waits += [f"the command of {slot}" for slot in stream.state.commands.values()]
     what = f"it waits for {', '.join(waits) or 'nothing'}"
-    paused = " while it is paused" if stream.state.paused else ""
+    paused = " while it is paused (.with_resume)" if stream.state.paused else ""
     return f"nobody moves {stream.definition.path} any more: {what}{paused}\n{told(stream, began)}"
 
 

@@ -15,7 +15,7 @@ from engine.language import parse
 from playlog.testing import missing
 from playlog.testing.results import Result, Script, seconds_of
 from playlog.testing.run import Run
-from playlog.testing.world import ROOT, Registered, World, as_json
+from playlog.testing.world import ROOT, Registered, World, as_json, cancelling
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -65,13 +65,22 @@ class Scenario:
         """
         missing.check_signal([self.playbook.definition], name)
         said = {"name": name, "data": as_json(data, f"the signal {name}")}
-        return self._befalls(after, partial(_send, kind=EventType.SIGNAL_RECEIVED, payload=said))
+        return self._befalls(after, partial(_ask, kind=EventType.SIGNAL_RECEIVED, payload=said))
 
-    def with_cancel(self, *, after: Duration, reason: str | None = None) -> Scenario:
-        """Cancel the execution so long after the start, unless it has ended before."""
-        return self._befalls(
-            after, partial(_send, kind=EventType.EXECUTION_CANCELLED, payload={"reason": reason})
-        )
+    def with_cancel(
+        self, *, after: Duration, reason: str | None = None, compensate: bool = False
+    ) -> Scenario:
+        """Cancel the execution so long after the start, at once or after undoing what it has done."""
+        kind, payload = cancelling(reason, compensate=compensate)
+        return self._befalls(after, partial(_ask, kind=kind, payload=payload))
+
+    def with_pause(self, *, after: Duration) -> Scenario:
+        """Hand out no more commands from then on; what is being worked on and timers go on."""
+        return self._befalls(after, partial(_ask, kind=EventType.EXECUTION_PAUSED, payload={}))
+
+    def with_resume(self, *, after: Duration) -> Scenario:
+        """Hand out what a pause has held back."""
+        return self._befalls(after, partial(_ask, kind=EventType.EXECUTION_RESUMED, payload={}))
 
     def with_start(self, moment: datetime | str) -> Scenario:
         """Start at this moment (with an offset) instead of at the beginning of 2026 in UTC."""
@@ -132,6 +141,5 @@ def _scripted(
     )
 
 
-def _send(world: World, *, kind: EventType, payload: object) -> None:
-    if not world.root.state.is_ended:
-        world.send(ROOT, kind, payload)
+def _ask(world: World, *, kind: EventType, payload: object) -> None:
+    world.ask(ROOT, kind, payload)

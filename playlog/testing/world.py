@@ -119,6 +119,12 @@ class World:
             raise AssertionError(f"{kind} is refused: {admission.detail}\n{told(stream, self.began)}")
         self._follow(stream.enter(admission, self.now).effects)
 
+    def ask(self, execution_id: int, kind: EventType, payload: object) -> None:
+        """Send what an operator or another execution asks for, unless the execution has gone too far."""
+        state = self.streams[execution_id].state
+        if not state.is_ended and state.ending is None:
+            self.send(execution_id, kind, payload)
+
     def _follow(self, effects: Iterable[Effect]) -> None:
         effects = list(effects)
         self.rows.apply(effects)
@@ -231,8 +237,7 @@ class World:
             case "start":
                 self._start_child(delivery)
             case "cancel" if delivery.target in self.streams:
-                if not self.streams[delivery.target].state.is_ended:
-                    self.send(delivery.target, EventType.EXECUTION_CANCELLED, {"reason": "parent ended"})
+                self.ask(delivery.target, *cancelling("parent ended", compensate=said["compensate"] is True))
             case "child_ended":
                 self.send(delivery.target, EventType.CHILD_COMPLETED, said, step=str(said["step"]))
             case _:
@@ -307,6 +312,8 @@ class World:
             "pool": definition.pool,
             "priority": definition.priority,
         }
+        if definition.labels:
+            started["labels"] = dict(definition.labels)
         if parent is not None:
             started["parent"] = parent
         stream = MemoryStream(
@@ -317,6 +324,14 @@ class World:
         self._scripts[execution_id] = playbook.script
         self._at(deadline, partial(self._pass_deadline, stream))
         self.send(execution_id, EventType.EXECUTION_STARTED, started)
+
+
+def cancelling(reason: str | None, *, compensate: bool) -> tuple[EventType, dict[str, object]]:
+    """The event that ends an execution at once, or begins to undo what it has done."""
+    if not compensate:
+        return EventType.EXECUTION_CANCELLED, {"reason": reason}
+    said: dict[str, object] = {"outcome": ExecutionStatus.CANCELLED.value}
+    return EventType.EXECUTION_CANCELLING, said if reason is None else {**said, "reason": reason}
 
 
 def as_json(value: object, step: str) -> object:

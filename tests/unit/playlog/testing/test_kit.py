@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import Invalid
-from playlog.testing import Call, Unknown, Unscripted, fail, given, in_turn, lose, takes
+from playlog.testing import Call, Stuck, Unknown, Unscripted, fail, given, in_turn, lose, takes
 from tests.support.tree import ROOT
 
 ORDERS = ROOT / "playbooks" / "examples" / "orders.yaml"
@@ -274,6 +274,25 @@ def test_compensations_are_scripted_and_told_by_themselves() -> None:
     incomplete = failing.with_compensations(book=lambda _: fail("no way back")).run()
     assert incomplete.compensation == "incomplete"
     assert [each.kind for each in incomplete.incidents] == ["compensation_failed"]
+
+
+def test_a_cancel_with_compensation_undoes_first() -> None:
+    slow = given(SAGA).with_results(book=17, pay=takes("1h")).with_compensations(book=takes("5m"))
+    run = slow.with_cancel(after="10m", compensate=True).with_cancel(after="11m").run()
+    assert (run.status, run.compensation) == ("cancelled", "complete")
+    assert run.elapsed == timedelta(minutes=15)
+
+
+def test_a_pause_holds_commands_back_until_it_is_resumed() -> None:
+    paused = given(PARENT).with_results(sub=takes("1m", 5)).with_pause(after="30s")
+    assert paused.with_resume(after="2h").run().elapsed == timedelta(hours=2)
+
+
+def test_what_nobody_moves_any_more_is_stuck_and_says_what_it_waits_for() -> None:
+    with pytest.raises(Stuck) as caught:
+        given(PARENT).with_results(sub=takes("1m", 5)).with_pause(after="30s").run()
+    assert "nobody moves t/parent any more" in str(caught.value)
+    assert "it waits for the command of after while it is paused" in str(caught.value)
 
 
 def test_a_run_can_be_stopped_and_looked_at() -> None:
