@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from engine.domain.admit import Verdict
 from engine.domain.advance import Progress, advance, replay
@@ -26,6 +26,7 @@ from playlog.testing.stream import MemoryStream
 
 AFTER_THE_END = frozenset({*TERMINAL_EVENTS, EventType.COMMAND_LATE})
 SETTLING = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_SKIPPED})
+BEGINNINGS = frozenset({EventType.COMMAND_ISSUED, EventType.CHILD_STARTED})
 OUTCOMES = frozenset({EventType.COMMAND_COMPLETED, EventType.COMMAND_FAILED, EventType.COMMAND_EXPIRED})
 EVENTS_A_TRY = 5
 LOSSES_A_TRY = 3
@@ -83,7 +84,7 @@ def check_wanted(rows: Rows, streams: Mapping[int, MemoryStream]) -> None:
     cancelled = {delivery.target for delivery in rows.deliveries if delivery.kind == "cancel"}
     for child_id, stream in streams.items():
         parent = stream.state.parent
-        if parent is not None and not stream.state.is_ended:
+        if parent is not None and not stream.state.is_ended and stream.state.ending is None:
             wanted = child_id in streams[parent.execution_id].state.children
             assert wanted or child_id in cancelled, "a child that nobody wants"
 
@@ -129,12 +130,13 @@ def _check_moved(state: Execution, slot: Slot, unit: Unit | None) -> None:
 def check_whole(stream: MemoryStream, sent: int) -> None:
     """An execution that has ended: once, with every item's outcome, in bounded work, and replayable."""
     types = [event.event_type for event in stream.log]
-    terminal = [place for place, name in enumerate(types) if name in TERMINAL_EVENTS]
-    assert len(terminal) == 1
-    assert set(types[terminal[0] :]) <= AFTER_THE_END
+    runs = _runs(types)
+    for run in runs:
+        (end,) = [place for place, name in enumerate(run) if name in TERMINAL_EVENTS]
+        assert set(run[end:]) <= AFTER_THE_END
     assert [event.version for event in stream.log] == list(range(1, len(types) + 1))
     assert len({event.event_id for event in stream.log}) == len(types)
-    if types[terminal[0]] == EventType.EXECUTION_COMPLETED:
+    if stream.state.phase is ExecutionStatus.COMPLETED:
         unsettled = [
             name for name in stream.definition.steps if stream.state.status_of(name) not in SETTLED_STEPS
         ]
@@ -144,9 +146,17 @@ def check_whole(stream: MemoryStream, sent: int) -> None:
     _check_commands(stream.log)
     _check_visits(stream)
     _check_items(stream)
-    bound = sent + 10 + sum(_most_events(stream, step) for step in stream.definition.steps.values())
+    bound = (
+        sent + 10 * len(runs) + sum(_most_events(stream, step) for step in stream.definition.steps.values())
+    )
     assert len(types) <= bound, f"{len(types)} events where at most {bound} can be"
     refolded(stream, len(types) // 2)
+
+
+def _runs(types: list[str]) -> list[list[str]]:
+    """The events of each run of an execution: the first one, and one for each time it was retried."""
+    begins = [place for place, name in enumerate(types) if name == EventType.EXECUTION_REOPENED]
+    return [types[begin:end] for begin, end in zip([0, *begins], [*begins, len(types)], strict=True)]
 
 
 def check_repeats(stream: MemoryStream, rows: Rows) -> None:
@@ -173,11 +183,13 @@ def _check_commands(log: list[RecordedEvent]) -> None:
 
 def _check_visits(stream: MemoryStream) -> None:
     """A step settles once, and once more for each time that it begins anew on a cycle."""
+    retried = any(event.event_type == EventType.EXECUTION_REOPENED for event in stream.log)
     settled = Counter(e.step for e in stream.log if e.event_type in SETTLING and e.item is None)
     for name, count in settled.items():
         assert name is not None
         assert count <= stream.state.steps[name].visits + 1
-        assert count == 1 or stream.definition.steps[name].cycle, f"{name} has settled {count} times"
+        again = stream.definition.steps[name].cycle or retried
+        assert count == 1 or again, f"{name} has settled {count} times"
 
 
 def _check_flow(stream: MemoryStream) -> None:
@@ -187,18 +199,15 @@ def _check_flow(stream: MemoryStream) -> None:
     last: dict[str, int] = {}
     not_taken: set[str] = set()
     for event in stream.log:
-        name, payload = event.step, event.payload
+        name = event.step
         if name is None or event.event_type in {EventType.COMMAND_LATE, EventType.CHILD_COMPLETED}:
             continue
         first.setdefault(name, event.version)
-        if event.event_type not in SETTLING or event.item is not None:
-            continue
-        last[name] = event.version
-        said = payload if isinstance(payload, dict) else {}
-        if said.get("reason") == "not_taken":
-            not_taken.add(name)
-        else:
-            reached.update(said.get("next", stream.definition.steps[name].flows))
+        if event.event_type in SETTLING and event.item is None:
+            last[name] = event.version
+            live = _live_edges(event, stream.definition.steps[name])
+            reached.update(live or ())
+            not_taken |= {name} if live is None else set()
     if stream.state.phase is ExecutionStatus.COMPLETED:
         assert not_taken == stream.definition.steps.keys() - reached
     for name, began in first.items():
@@ -208,6 +217,15 @@ def _check_flow(stream: MemoryStream) -> None:
             assert not late, f"{name} did not wait for {late}"
 
 
+def _live_edges(event: RecordedEvent, step: Step) -> Sequence[str] | None:
+    """Where a step led when it settled; None when no edge had led to it."""
+    said = event.payload if isinstance(event.payload, dict) else {}
+    if said.get("reason") == "not_taken":
+        return None
+    unanswered = event.event_type == EventType.STEP_FAILED and "handled" not in said
+    return () if unanswered else said.get("next", step.flows)
+
+
 def _check_tries(stream: MemoryStream) -> None:
     """No slot is tried more often than its policy says, nor repeated, nor lost too often in a row."""
     failures: Counter[Slot] = Counter()
@@ -215,14 +233,10 @@ def _check_tries(stream: MemoryStream) -> None:
     slots: dict[object, Slot] = {}
     for event in stream.log:
         payload = event.payload if isinstance(event.payload, dict) else {}
-        step = stream.definition.steps.get(event.step or "")
-        if step is not None and event.event_type in {EventType.COMMAND_ISSUED, EventType.CHILD_STARTED}:
-            slot = Slot(step.name, event.item, bool(payload.get("undoing")))
+        if event.event_type in BEGINNINGS:
+            slot = Slot(event.step or "", event.item, bool(payload.get("undoing")))
             slots[event.command_id or payload["execution_id"]] = slot
-            most = step.retry if not slot.undoing or step.compensate is None else step.compensate.retry
-            assert failures[slot] < most.max_attempts
-            assert losses[slot] < LOSSES_A_TRY
-            assert payload.get("iteration", 1) <= (1 if step.repeat is None else step.repeat.max)
+            _check_try(stream.definition.steps[slot.step], slot, payload, failures[slot], losses[slot])
             continue
         slot = slots.get(event.command_id or payload.get("execution_id"), Slot(""))
         if event.event_type == EventType.COMMAND_EXPIRED and payload["reason"] == "lost":
@@ -230,10 +244,24 @@ def _check_tries(stream: MemoryStream) -> None:
         elif event.event_type in {*OUTCOMES, EventType.CHILD_COMPLETED}:
             losses[slot] = 0
             failures[slot] = 0 if _succeeded(event, payload) else failures[slot] + 1
-        elif event.event_type in SETTLING and event.item is None:
-            for each in [*failures, *losses]:
-                if each.step == event.step:
-                    failures[each] = losses[each] = 0
+        else:
+            for each in _begun_anew(event, {*failures, *losses}):
+                failures[each] = losses[each] = 0
+
+
+def _check_try(step: Step, slot: Slot, said: dict[str, int], failures: int, losses: int) -> None:
+    policy = step.compensate.retry if slot.undoing and step.compensate is not None else step.retry
+    assert failures < policy.max_attempts
+    assert losses < LOSSES_A_TRY
+    assert said.get("iteration", 1) <= (1 if step.repeat is None else step.repeat.max)
+
+
+def _begun_anew(event: RecordedEvent, slots: set[Slot]) -> set[Slot]:
+    """The slots whose tries are counted from zero after this event."""
+    if event.event_type == EventType.EXECUTION_REOPENED:
+        return slots
+    settles = event.event_type in SETTLING and event.item is None
+    return {slot for slot in slots if settles and slot.step == event.step}
 
 
 def _succeeded(event: RecordedEvent, payload: dict[str, object]) -> bool:

@@ -119,7 +119,7 @@ class Composer:
             self._steps[-2]["next"] = [{"when": self._after(entry), "step": last}, {"default": middle}]
             middle = self._add()
         again = {"when": self._after(middle), "step": entry}
-        if self._rng.random() < 0.1:
+        if self._rng.random() < 0.02:
             again = {"when": "true", "step": entry}
         self._steps[-1]["next"] = [again, {"default": self._rng.choice([out, out, "end"])}]
         if self._steps[-1]["next"][1]["default"] == "end":

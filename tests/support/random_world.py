@@ -18,6 +18,7 @@ from engine.errors import Invalid
 from engine.language import check_inputs
 from playlog.testing.rows import LEASE_TOKEN, Rows
 from playlog.testing.stream import MemoryStream
+from playlog.testing.world import cancelling
 from tests.support import random_laws
 from tests.support.random_playbooks import SIGNALS
 
@@ -25,7 +26,8 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 ROOT = 1
 MOST_SIGNALS = 8
 MOST_MOVES = 50_000
-DISTURBED = 0.07
+DISTURBED = 0.1
+RETRIED = 0.3
 
 Payload = dict[str, object]
 Move = Callable[[], object]
@@ -54,9 +56,12 @@ class RandomWorld:
         """From the start of `t/main` until it has ended and nobody has anything left to do."""
         self._start(ROOT, "t/main", {})
         for _ in range(MOST_MOVES):
-            if self._is_over():
+            if not self._is_over():
+                self._act()
+            elif self.rng.random() < RETRIED:
+                self._reopen(self.streams[ROOT])
+            else:
                 break
-            self._act()
         for stream in self.streams.values():
             assert stream.state.is_ended, "the work is not bounded"
             random_laws.check_whole(stream, self.sent[stream.execution_id])
@@ -79,8 +84,9 @@ class RandomWorld:
     def _moves(self) -> list[tuple[Move, float]]:
         """What workers, the scheduler and other executions may do next, and how likely each is."""
         moves: list[tuple[Move, float]] = [
-            (partial(self._work, row.command), 4) for row in self.rows.open.values()
+            (partial(self._work, row.command), 4) for row in self.rows.open.values() if not row.held
         ]
+        moves += [(partial(self._resume, each), 0.5) for each in self.streams.values() if each.state.paused]
         for execution_id, key in self.rows.timers:
             rare = key.endswith((":deadline", EXECUTION_TIMER))
             moves.append((partial(self._fire, execution_id, key), 0.1 if rare else 2))
@@ -91,8 +97,8 @@ class RandomWorld:
         running = [stream for stream in self.streams.values() if not stream.state.is_ended]
         stream = self.rng.choice(running or list(self.streams.values()))
         common = [self._signal, self._repeat, self._come_late, self._fire_stale, self._claim, self._note]
-        rare = [self._cancel, self._pass_deadline]
-        self.rng.choice(common if self.rng.random() < 0.96 else rare)(stream)
+        rare = [self._cancel, self._pass_deadline, self._pause, self._resume]
+        self.rng.choice(common if self.rng.random() < 0.85 else rare)(stream)
 
     def _repeat(self, _: MemoryStream) -> None:
         if self._past:
@@ -115,7 +121,23 @@ class RandomWorld:
         self._send(stream.execution_id, event("order.noted", {"data": 1}))
 
     def _cancel(self, stream: MemoryStream) -> None:
-        self._send(stream.execution_id, event(EventType.EXECUTION_CANCELLED, {"reason": "enough"}))
+        kind, payload = cancelling("enough", compensate=self.rng.random() < 0.5)
+        self._send(stream.execution_id, event(kind, payload))
+
+    def _pause(self, stream: MemoryStream) -> None:
+        self._send(stream.execution_id, event(EventType.EXECUTION_PAUSED, {}))
+
+    def _resume(self, stream: MemoryStream) -> None:
+        self._send(stream.execution_id, event(EventType.EXECUTION_RESUMED, {}))
+
+    def _reopen(self, stream: MemoryStream) -> None:
+        """An operator retries what has ended; refused unless it failed, timed out or was cancelled."""
+        deadline = iso(self.now + timedelta(seconds=stream.definition.deadline))
+        event_id = derive_id("reopen", next(self._ids))
+        self._send(
+            stream.execution_id,
+            event(EventType.EXECUTION_REOPENED, {"deadline": deadline}, event_id=event_id),
+        )
 
     def _pass_deadline(self, stream: MemoryStream) -> None:
         if stream.state.deadline is not None:
@@ -185,10 +207,8 @@ class RandomWorld:
             case "start":
                 self._start_child(delivery)
             case "cancel":
-                cancelled = event(
-                    EventType.EXECUTION_CANCELLED, {"reason": "parent ended"}, event_id=delivery.event_id
-                )
-                self._send(delivery.target, cancelled)
+                kind, payload = cancelling("parent ended", compensate=said["compensate"] is True)
+                self._send(delivery.target, event(kind, payload, event_id=delivery.event_id))
             case _:
                 ended = event(
                     EventType.CHILD_COMPLETED, said, event_id=delivery.event_id, step=str(said["step"])
