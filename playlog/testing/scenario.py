@@ -13,9 +13,10 @@ from engine.domain.vocabulary import EventType
 from engine.errors import Invalid
 from engine.language import parse
 from playlog.testing import missing
+from playlog.testing.messages import as_json, cancelling
 from playlog.testing.results import Result, Script, seconds_of
 from playlog.testing.run import Run
-from playlog.testing.world import ROOT, Registered, World, as_json, cancelling
+from playlog.testing.world import ROOT, Registered, World
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 

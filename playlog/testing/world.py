@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-import orjson
-
-from engine.domain.attempts import child_error
 from engine.domain.definition import DEFAULT_DEADLINE, Definition
 from engine.domain.effects import (
     EXECUTION_TIMER,
@@ -21,15 +18,13 @@ from engine.domain.effects import (
     ReleaseCommands,
     SetTimer,
 )
-from engine.domain.events import NewEvent, iso
+from engine.domain.events import NewEvent
 from engine.domain.execution import Slot
-from engine.domain.handles import MOST_BYTES
-from engine.domain.vocabulary import EVENT_STATUS, EventType, ExecutionStatus
+from engine.domain.vocabulary import EVENT_STATUS, EventType
 from engine.errors import Invalid
-from engine.language import check_inputs
-from playlog.testing import missing
+from playlog.testing import calls, messages, missing
 from playlog.testing.errors import Stuck
-from playlog.testing.results import Call, Failure, Lasting, Loss, Script, fail
+from playlog.testing.results import Call, Failure, Lasting, Loss, Script
 from playlog.testing.rows import LEASE_TOKEN, CommandRow, Rows
 from playlog.testing.story import told
 from playlog.testing.stream import MemoryStream
@@ -155,16 +150,7 @@ class World:
         if command.command_id not in self.rows.open or row.held or row.deadline is not None:
             return
         stream = self.streams[command.execution_id]
-        slot = stream.state.commands[command.command_id]
-        call = Call(
-            step=command.step,
-            input=stream.opened(orjson.loads(command.input), orjson.loads(command.handles or b"[]")),
-            attempt=command.attempt,
-            item=command.item,
-            iteration=stream.state.tried(slot).iteration or None,
-            undoing=slot.undoing,
-            at=self.now - self.began,
-        )
+        call = calls.of_command(stream, command, self.now - self.began)
         seconds, result = self._answer(stream, command.tool, call)
         row.deadline = self.now + timedelta(seconds=command.timeout)
         if seconds > CLAIMED_AFTER:
@@ -205,7 +191,7 @@ class World:
             return
         stream = self.streams[row.command.execution_id]
         if not isinstance(result, Failure):
-            result = as_json(result, row.command.step)
+            result = messages.as_json(result, row.command.step)
         kind, said = EventType.COMMAND_FAILED, dict[str, object]()
         if isinstance(result, Failure):
             said = {"data": dict(result.error)}
@@ -237,7 +223,10 @@ class World:
             case "start":
                 self._start_child(delivery)
             case "cancel" if delivery.target in self.streams:
-                self.ask(delivery.target, *cancelling("parent ended", compensate=said["compensate"] is True))
+                self.ask(
+                    delivery.target,
+                    *messages.cancelling("parent ended", compensate=said["compensate"] is True),
+                )
             case "child_ended":
                 self.send(delivery.target, EventType.CHILD_COMPLETED, said, step=str(said["step"]))
             case _:
@@ -251,7 +240,7 @@ class World:
         slot = stream.state.children.get(delivery.target)
         if slot is None:
             return
-        call = self._child_call(stream, slot, asked)
+        call = calls.of_child(stream, slot, asked, self.now - self.began)
         if self._scripts[stream.execution_id].has(slot.step, undoing=slot.undoing):
             seconds, result = self._answer(stream, "playbook", call)
             self.after(seconds, partial(self._end_child, stream, slot, delivery.target, result))
@@ -269,28 +258,10 @@ class World:
             cause = {"code": error.code, "message": error.detail}
             self._end_child(stream, slot, delivery.target, Failure(cause))
 
-    def _child_call(self, stream: MemoryStream, slot: Slot, asked: Mapping[str, object]) -> Call:
-        unit = stream.state.tried(slot)
-        return Call(
-            step=slot.step,
-            input={key: asked[key] for key in ("playbook", "version", "inputs")},
-            attempt=unit.attempt,
-            item=slot.item,
-            iteration=unit.iteration or None,
-            undoing=slot.undoing,
-            at=self.now - self.began,
-        )
-
     def _end_child(self, stream: MemoryStream, slot: Slot, child_id: int, result: object) -> None:
         if child_id not in stream.state.children:
             return
-        said: dict[str, object] = {"execution_id": str(child_id), "step": slot.step}
-        if isinstance(result, Failure):
-            word = str(result.error["code"]).removeprefix("child_")
-            known = ExecutionStatus(word) if word in {*ExecutionStatus} else ExecutionStatus.FAILED
-            said |= {"status": known.value, "error": child_error(known, dict(result.error))}
-        else:
-            said |= {"status": ExecutionStatus.COMPLETED.value, "output": as_json(result, slot.step)}
+        said = messages.child_ended(child_id, slot.step, result)
         self.send(stream.execution_id, EventType.CHILD_COMPLETED, said, step=slot.step, item=slot.item)
 
     def _start(
@@ -303,19 +274,7 @@ class World:
     ) -> None:
         definition = playbook.definition
         deadline = self.now + timedelta(seconds=definition.deadline)
-        started: dict[str, object] = {
-            "playbook": definition.path,
-            "playbook_version": version,
-            "definition_hash": definition.hash.hex(),
-            "inputs": check_inputs(definition, inputs),
-            "deadline": iso(deadline),
-            "pool": definition.pool,
-            "priority": definition.priority,
-        }
-        if definition.labels:
-            started["labels"] = dict(definition.labels)
-        if parent is not None:
-            started["parent"] = parent
+        said = messages.started(definition, version, inputs, deadline, parent)
         stream = MemoryStream(
             execution_id=execution_id, definition=definition, ids=self._ids, others=self.streams
         )
@@ -323,26 +282,4 @@ class World:
         self.calls[execution_id] = []
         self._scripts[execution_id] = playbook.script
         self._at(deadline, partial(self._pass_deadline, stream))
-        self.send(execution_id, EventType.EXECUTION_STARTED, started)
-
-
-def cancelling(reason: str | None, *, compensate: bool) -> tuple[EventType, dict[str, object]]:
-    """The event that ends an execution at once, or begins to undo what it has done."""
-    if not compensate:
-        return EventType.EXECUTION_CANCELLED, {"reason": reason}
-    said: dict[str, object] = {"outcome": ExecutionStatus.CANCELLED.value}
-    return EventType.EXECUTION_CANCELLING, said if reason is None else {**said, "reason": reason}
-
-
-def as_json(value: object, step: str) -> object:
-    """A scripted value as it would come over the wire, a failure when it is too large for that.
-
-    Raises `TypeError` for what is no JSON.
-    """
-    try:
-        encoded = orjson.dumps(value)
-    except TypeError as error:
-        raise TypeError(f"the result of {step} is no JSON: {error}") from None
-    if len(encoded) > MOST_BYTES:
-        return fail("output_too_large", f"the output is {len(encoded)} bytes, {MOST_BYTES} are allowed")
-    return orjson.loads(encoded)
+        self.send(execution_id, EventType.EXECUTION_STARTED, said)

@@ -16,9 +16,9 @@ from engine.domain.ids import derive_id
 from engine.domain.vocabulary import EVENT_STATUS, EventType
 from engine.errors import Invalid
 from engine.language import check_inputs
+from playlog.testing.messages import cancelling
 from playlog.testing.rows import LEASE_TOKEN, Rows
 from playlog.testing.stream import MemoryStream
-from playlog.testing.world import cancelling
 from tests.support import random_laws
 from tests.support.random_playbooks import SIGNALS
 

@@ -1,0 +1,38 @@
+"""Attempts as scripts see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import orjson
+
+from engine.domain.effects import IssueCommand
+from engine.domain.execution import Slot
+from playlog.testing.results import Call
+from playlog.testing.stream import MemoryStream
+
+
+def of_command(stream: MemoryStream, command: IssueCommand, at: timedelta) -> Call:
+    """What a worker is asked to do, with large values in their places."""
+    slot = stream.state.commands[command.command_id]
+    asked = stream.opened(orjson.loads(command.input), orjson.loads(command.handles or b"[]"))
+    return _call(stream, slot, asked, at)
+
+
+def of_child(stream: MemoryStream, slot: Slot, start: Mapping[str, object], at: timedelta) -> Call:
+    """The start of a child; its input is `{playbook, version, inputs}`."""
+    return _call(stream, slot, {key: start[key] for key in ("playbook", "version", "inputs")}, at)
+
+
+def _call(stream: MemoryStream, slot: Slot, asked: object, at: timedelta) -> Call:
+    unit = stream.state.tried(slot)
+    return Call(
+        step=slot.step,
+        input=asked,
+        attempt=unit.attempt,
+        item=slot.item,
+        iteration=unit.iteration or None,
+        undoing=slot.undoing,
+        at=at,
+    )
