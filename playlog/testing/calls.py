@@ -9,15 +9,24 @@ import orjson
 
 from engine.domain.effects import IssueCommand
 from engine.domain.execution import Slot
+from engine.domain.handles import replaced
+from engine.language.deferred_input import Asked, evaluated_at
 from playlog.testing.results import Call
 from playlog.testing.stream import MemoryStream
 
 
 def of_command(stream: MemoryStream, command: IssueCommand, at: timedelta) -> Call:
-    """What a worker is asked to do, with large values in their places."""
+    """What a worker is asked to do, with large values in their places; a secret is `<secret NAME>`.
+
+    Raises `ExpressionFailed` for an expression with a secret that cannot be evaluated.
+    """
     slot = stream.state.commands[command.command_id]
-    asked = stream.opened(orjson.loads(command.input), orjson.loads(command.handles or b"[]"))
-    return _call(stream, slot, asked, at)
+    parts = (command.input, command.handles, command.deferred)
+    asked = Asked(*(orjson.loads(part or b"[]") for part in parts))
+    value = stream.opened(asked.input, asked.handles)
+    for place in asked.deferred:
+        value = replaced(value, place, evaluated_at(asked, value, place, "<secret {}>".format))
+    return _call(stream, slot, value, at)
 
 
 def of_child(stream: MemoryStream, slot: Slot, start: Mapping[str, object], at: timedelta) -> Call:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
+from engine.domain.decision import expression_error
 from engine.domain.definition import DEFAULT_DEADLINE, Definition
 from engine.domain.effects import (
     EXECUTION_TIMER,
@@ -20,6 +21,7 @@ from engine.domain.effects import (
 )
 from engine.domain.events import NewEvent
 from engine.domain.execution import Slot
+from engine.domain.expression import ExpressionFailed
 from engine.domain.vocabulary import EVENT_STATUS, EventType
 from engine.errors import Invalid
 from playlog.testing import calls, messages, missing
@@ -150,8 +152,7 @@ class World:
         if command.command_id not in self.rows.open or row.held or row.deadline is not None:
             return
         stream = self.streams[command.execution_id]
-        call = calls.of_command(stream, command, self.now - self.began)
-        seconds, result = self._answer(stream, command.tool, call)
+        seconds, result = self._attempt(stream, command)
         row.deadline = self.now + timedelta(seconds=command.timeout)
         if seconds > CLAIMED_AFTER:
             self.after(CLAIMED_AFTER, partial(self._claim, row))
@@ -164,6 +165,13 @@ class World:
             self._at(row.leased_until, partial(self._expire, row))
         else:
             self.after(seconds, partial(self._settle, row, result))
+
+    def _attempt(self, stream: MemoryStream, command: IssueCommand) -> tuple[float, object]:
+        try:
+            call = calls.of_command(stream, command, self.now - self.began)
+        except ExpressionFailed as failed:
+            return 0.0, Failure(expression_error(failed))
+        return self._answer(stream, command.tool, call)
 
     def _answer(self, stream: MemoryStream, tool: str, call: Call) -> tuple[float, object]:
         """The seconds that an attempt takes and what comes of it."""

@@ -251,6 +251,25 @@ def test_a_cancelled_execution_takes_its_children_with_it() -> None:
     assert run.elapsed == timedelta(seconds=20)
 
 
+SECRETS = """
+playbook: t/secrets
+inputs: {user: {type: string}, bag: {type: object}}
+steps:
+  - name: ask
+    tool: http
+    with: {url: "http://x/", headers: {authorization: "${ inputs.user + ':' + secret('SHOP_TOKEN') }"}}
+  - {name: no, tool: http, with: {url: "${ inputs.bag.none + secret('SHOP_TOKEN') }"}}
+"""
+
+
+def test_secrets_are_seen_by_their_names() -> None:
+    run = given(SECRETS, user="ada", bag={}).with_results(ask=None, no=None).run()
+    assert run.calls("ask")[0].input["headers"] == {"authorization": "ada:<secret SHOP_TOKEN>"}
+    assert "SHOP_TOKEN" not in str(run)
+    assert run.error is not None
+    assert (run.error["step"], run.error["code"]) == ("no", "expression_error")
+
+
 SAGA = """
 playbook: t/saga
 steps:
