@@ -87,13 +87,12 @@ class MemoryStream:
         """A value with what is kept apart at these places, as a worker gets it."""
         for place in places:
             uri = reference_at(value, place)["uri"]
-            value = replaced(value, place, self._payload(uri, self.log))
+            value = replaced(value, place, self._whole(self._payload(uri, self.log)))
         return value
 
     def carried(self, event: RecordedEvent) -> object:
         """The value that an event carries, whole."""
-        value = held_value(event.event_type, event.payload)
-        return self.opened(value.value, value.places) if isinstance(value, Referring) else value
+        return self._whole(held_value(event.event_type, event.payload))
 
     def output(self, name: str) -> object:
         """The output of a completed step, whole."""
@@ -103,7 +102,10 @@ class MemoryStream:
         if step.map is None:
             return self.carried(self.log[step.output.version - 1])
         key = MapKey(self.execution_id, name, step.map.items.version, step.output.version)
-        return self._payload(key.uri, self.log)
+        return self._whole(self._payload(key.uri, self.log))
+
+    def _whole(self, value: object) -> object:
+        return self.opened(value.value, value.places) if isinstance(value, Referring) else value
 
     def _payload(self, uri: str, events: Iterable[RecordedEvent]) -> object:
         """What is kept under an address: a large output, or what the items of a map gave."""

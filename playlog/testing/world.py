@@ -236,7 +236,9 @@ class World:
                     *messages.cancelling("parent ended", compensate=said["compensate"] is True),
                 )
             case "child_ended":
-                self.send(delivery.target, EventType.CHILD_COMPLETED, said, step=str(said["step"]))
+                item = said.get("item")
+                item = item if isinstance(item, int) else None
+                self.send(delivery.target, EventType.CHILD_COMPLETED, said, step=str(said["step"]), item=item)
             case _:
                 pass
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
+from typing import Any
 
 from engine.domain.admit import Admission, Verdict
 from engine.domain.definition import Definition
@@ -210,9 +211,7 @@ class RandomWorld:
                 kind, payload = cancelling("parent ended", compensate=said["compensate"] is True)
                 self._send(delivery.target, event(kind, payload, event_id=delivery.event_id))
             case _:
-                ended = event(
-                    EventType.CHILD_COMPLETED, said, event_id=delivery.event_id, step=str(said["step"])
-                )
+                ended = event(EventType.CHILD_COMPLETED, said, event_id=delivery.event_id, **_place(said))
                 self._send(delivery.target, ended)
 
     def _start_child(self, delivery: Deliver) -> None:
@@ -227,7 +226,7 @@ class RandomWorld:
             error = {"code": "child_failed", "message": "it cannot be started"}
             ended: Payload = {"execution_id": str(delivery.target), "status": "failed", "error": error}
             event_id = derive_id("child_ended", delivery.target)
-            told = event(EventType.CHILD_COMPLETED, ended, event_id=event_id, step=str(said["step"]))
+            told = event(EventType.CHILD_COMPLETED, ended, event_id=event_id, **_place(said))
             self._send(int(said["execution_id"]), told)
 
     def _start(self, execution_id: int, path: str, given: Payload, parent: object = None) -> None:
@@ -274,22 +273,17 @@ class RandomWorld:
         stream.state = random_laws.refolded(stream, self.rng.randint(0, len(stream.log)))
 
 
-def event(
-    kind: EventType | str,
-    payload: object,
-    *,
-    command_id: int | None = None,
-    lease: int | None = None,
-    event_id: int | None = None,
-    step: str | None = None,
-) -> NewEvent:
+def _place(said: Payload) -> Payload:
+    """The step, and the item of its map, that a message is about."""
+    return {"step": said["step"], "item": said.get("item")}
+
+
+def event(kind: EventType | str, payload: object, *, lease: int | None = None, **more: Any) -> NewEvent:
     """An event as the engine's functions send it."""
     return NewEvent(
         event_type=str(kind),
         status=EVENT_STATUS[kind] if isinstance(kind, EventType) else "RUNNING",
         payload=payload,
-        command_id=command_id,
         lease_token=lease,
-        event_id=event_id,
-        step=step,
+        **more,
     )
