@@ -273,7 +273,7 @@ class RandomWorld:
         stream.state = random_laws.refolded(stream, self.rng.randint(0, len(stream.log)))
 
 
-def _place(said: Payload) -> Payload:
+def _place(said: Payload) -> dict[str, Any]:
     """The step, and the item of its map, that a message is about."""
     return {"step": said["step"], "item": said.get("item")}
 
