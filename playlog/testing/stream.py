@@ -29,7 +29,10 @@ from engine.domain.handles import (
 )
 from engine.domain.map_output import gather
 from engine.domain.normalize import SETTLING
-from engine.domain.scope import INLINE_BYTES, Lacking, Supply
+from engine.domain.scope import Lacking, Supply
+
+INLINE_BYTES = 64 * 1024
+"""A larger output is kept apart, as workers do."""
 
 
 @dataclass(slots=True, kw_only=True)
