@@ -232,13 +232,18 @@ def _check_tries(stream: MemoryStream) -> None:
     """No slot is tried more often than its policy says, nor repeated, nor lost too often in a row."""
     failures: Counter[Slot] = Counter()
     losses: Counter[Slot] = Counter()
+    rounds: Counter[Slot] = Counter()
     slots: dict[object, Slot] = {}
     for event in stream.log:
         payload = event.payload if isinstance(event.payload, dict) else {}
         if event.event_type in BEGINNINGS:
             slot = Slot(event.step or "", event.item, bool(payload.get("undoing")))
             slots[event.command_id or payload["execution_id"]] = slot
-            _check_try(stream.definition.steps[slot.step], slot, payload, failures[slot], losses[slot])
+            _check_try(stream.definition.steps[slot.step], slot, failures[slot], losses[slot])
+            goes_on = payload.get("iteration", 1) - rounds[slot]
+            assert goes_on in {0, 1}
+            rounds[slot] += goes_on
+            assert rounds[slot] <= _rounds(stream.definition.steps[slot.step])
             continue
         slot = slots.get(event.command_id or payload.get("execution_id"), Slot(""))
         if event.event_type == EventType.COMMAND_EXPIRED and payload["reason"] == "lost":
@@ -247,15 +252,14 @@ def _check_tries(stream: MemoryStream) -> None:
             losses[slot] = 0
             failures[slot] = 0 if _succeeded(event, payload) else failures[slot] + 1
         else:
-            for each in _begun_anew(event, {*failures, *losses}):
-                failures[each] = losses[each] = 0
+            for each in _begun_anew(event, set(rounds)):
+                failures[each] = losses[each] = rounds[each] = 0
 
 
-def _check_try(step: Step, slot: Slot, said: dict[str, int], failures: int, losses: int) -> None:
+def _check_try(step: Step, slot: Slot, failures: int, losses: int) -> None:
     policy = step.compensate.retry if slot.undoing and step.compensate is not None else step.retry
     assert failures < policy.max_attempts
     assert losses < LOSSES_A_TRY
-    assert said.get("iteration", 1) <= (1 if step.repeat is None else step.repeat.max)
 
 
 def _begun_anew(event: RecordedEvent, slots: set[Slot]) -> set[Slot]:
@@ -316,9 +320,12 @@ def _most_events(stream: MemoryStream, step: Step, runs: int) -> int:
     visits = 1 if state is None else state.visits + 1
     assert visits <= MOST_VISITS + runs
     items = 1 if step.map is None else _most_items(stream)
-    rounds = 1 if step.repeat is None else step.repeat.max
-    done = visits * (6 + items * (1 + rounds * _tries(step.retry) * EVENTS_A_TRY))
+    done = visits * (6 + items * (1 + _rounds(step) * _tries(step.retry) * EVENTS_A_TRY))
     return done if step.compensate is None else done + 3 + _tries(step.compensate.retry) * EVENTS_A_TRY
+
+
+def _rounds(step: Step) -> int:
+    return 1 if step.repeat is None else step.repeat.max
 
 
 def _most_items(stream: MemoryStream) -> int:
