@@ -17,9 +17,9 @@ from engine.domain.execution import Execution, Slot, initial
 from engine.domain.snapshot import dump, encode, load
 from engine.domain.vocabulary import EVENT_STATUS, EventType
 from engine.language import parse
-from tests.support.anything import TOOLS
 from playlog.testing.rows import Rows
 from playlog.testing.stream import MemoryStream
+from tests.support.anything import TOOLS
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 EXECUTION_ID = 4711

@@ -9,6 +9,7 @@ import orjson
 
 from engine.domain.definition import Definition
 from engine.language import parse
+from tests.support.anything import TOOLS
 
 CHILDREN = ("t/child", "t/grandchild")
 FLAGS = ("f0", "f1", "f2")
@@ -25,14 +26,14 @@ def family(rng: Random) -> dict[str, Definition]:
         playbook(rng, "t/child", 4, ("t/grandchild", "t/missing")),
         playbook(rng, "t/main", rng.randint(1, 9), ("t/child", "t/grandchild", "t/missing")),
     ]
-    return {source["playbook"]: parse(orjson.dumps(source)).definition for source in sources}
+    return {source["playbook"]: parse(orjson.dumps(source), tools=TOOLS).definition for source in sources}
 
 
 def playbook(rng: Random, path: str, size: int, children: tuple[str, ...]) -> Written:
     steps = Composer(rng, children).steps(size)
     source: Written = {"playbook": path, "inputs": inputs(rng), "steps": steps}
     if rng.random() < 0.3:
-        source["deadline"] = rng.choice(["1h", "20h", "3d"])
+        source["deadline"] = rng.choice(["3h", "20h", "3d"])
     if rng.random() < 0.7:
         read = [f"steps.{step['name']}.status" for step in steps]
         read += [f"steps.{step['name']}.errors" for step in steps if "map" in step]
@@ -151,9 +152,13 @@ class Composer:
 
     def _after(self, name: str) -> str:
         """A guard over what the step has just given."""
-        if self._rng.random() < 0.3:
+        step = next(step for step in self._steps if step["name"] == name)
+        gives_null = "event" not in step.get("wait", {"event": ""})
+        if gives_null or self._rng.random() < 0.3:
             return self._guard()
-        return f"steps.{name}.status == 'completed' && steps.{name}.output.?again.orValue(false)"
+        output = f"steps.{name}.output"
+        more = f"size({output}) > 2" if "map" in step else f"{output}.?again.orValue(false)"
+        return f"steps.{name}.status == 'completed' && {more}"
 
     def _work(self, name: str) -> Written:
         made = self._rng.choice([self._tool, self._tool, self._tool, self._wait, self._map, self._repeat])(
@@ -162,7 +167,7 @@ class Composer:
         if self._rng.random() < 0.25:
             made["when"] = self._guard() if self._rng.random() < 0.9 else "inputs.bag.x == 1"
         if self._rng.random() < 0.3:
-            made["deadline"] = self._rng.choice(["30s", "2h"])
+            made["deadline"] = "2h" if "wait" in made else self._rng.choice(["30s", "2h"])
         if self._rng.random() < 0.8:
             made["on_error"] = self._answers()
         if "tool" in made and self._rng.random() < 0.3:
