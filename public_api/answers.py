@@ -114,13 +114,29 @@ class Progress(TypedDict):
     skipped: int
 
 
+class Items(TypedDict):
+    """How far a map is."""
+
+    total: int
+    completed: int
+    failed: int
+    open: int
+    left: int
+
+
 class Waiting(TypedDict):
-    """What an active step waits for, and who has to move."""
+    """What a live execution waits for, since when, until when at the latest, and who has the next move."""
 
     what: str
+    step: str | None
+    item: int | None
+    undoing: bool
+    attempt: int | None
     since: str | None
     until: str | None
+    not_before: str | None
     owner: str
+    items: Items | None
 
 
 class Execution(ExecutionItem):
@@ -140,6 +156,8 @@ class StepItem(TypedDict):
     step: str
     status: str
     attempts: int
+    failures: int
+    lost: int
     skip_reason: str | None
     child: str | None
     started_at: str | None

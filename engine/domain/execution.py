@@ -61,6 +61,9 @@ class Unit:
     `attempt` counts those begun, `failures` the tries used up, `lost` the workers lost in a row,
     `iteration` the rounds of a `repeat`. `claimed` says that a worker has had the open command for a while,
     `error` is that of the last failure. `idempotency_key` is what the step's own expression gave.
+    `error` is that of the last failure. While something is open, `since` says since when it is as it is
+    (None: since its step began): a command that waits for a worker of `pool` (None: the execution's own),
+    from `not_before` on, or one that is claimed, `until` the end of its attempt.
     """
 
     attempt: int = 0
@@ -72,6 +75,17 @@ class Unit:
     claimed: bool = False
     error: Pointer | None = None
     idempotency_key: str | None = None
+    since: datetime | None = None
+    not_before: datetime | None = None
+    until: datetime | None = None
+    pool: str | None = None
+
+    def close(self) -> None:
+        """Nothing of it is open any more; what is counted stays."""
+        self.command_id = None
+        self.claimed = False
+        self.since = self.not_before = self.until = None
+        self.pool = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -186,6 +200,7 @@ class Execution:
     active: int = 0
     waiting: int = 0
     paused: bool = False
+    paused_at: datetime | None = None
     ending: Ending | None = None
     compensation: str | None = None
     agenda: list[Due] = field(default_factory=list)

@@ -59,6 +59,7 @@ def dump(state: Execution) -> dict[str, Any]:
             "active": state.active,
             "waiting": state.waiting,
             "paused": state.paused,
+            "paused_at": _time(state.paused_at),
             "ending": _ending(state.ending),
             "compensation": state.compensation,
         }
@@ -100,6 +101,7 @@ def load(stored: dict[str, Any]) -> Execution:
         active=stored.get("active", 0),
         waiting=stored.get("waiting", 0),
         paused=stored.get("paused", False),
+        paused_at=_moment(stored.get("paused_at")),
         ending=_load_ending(stored.get("ending")),
         compensation=stored.get("compensation"),
     )
@@ -130,6 +132,10 @@ def _unit(unit: Unit) -> dict[str, Any]:
         "claimed": unit.claimed,
         "error": _pair(unit.error),
         "idempotency_key": unit.idempotency_key,
+        "since": _time(unit.since),
+        "not_before": _time(unit.not_before),
+        "until": _time(unit.until),
+        "pool": unit.pool,
     }
 
 
@@ -144,6 +150,10 @@ def _load_unit(stored: dict[str, Any]) -> dict[str, Any]:
         "claimed": stored.get("claimed", False),
         "error": _load_pointer(stored.get("error")),
         "idempotency_key": stored.get("idempotency_key"),
+        "since": _moment(stored.get("since")),
+        "not_before": _moment(stored.get("not_before")),
+        "until": _moment(stored.get("until")),
+        "pool": stored.get("pool"),
     }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +11,14 @@ from engine.domain.carried import carried_value
 from engine.domain.events import RecordedEvent, iso
 from engine.domain.execution import Execution, StepState
 from engine.domain.vocabulary import ACTIVE_STEPS, EventType, StepStatus
+from engine.domain.waiting import Wait, waits_for
 
 Json = dict[str, object]
 Pools = Mapping[str, str | None]
 """The steps of a definition in their order, with the pool that a step names itself."""
+
+MOST_WAITS = 100
+"""So many things that are waited for are shown, those that have been waited for longest."""
 
 ISSUED = frozenset({EventType.COMMAND_ISSUED, EventType.CHILD_STARTED, EventType.WAIT_OPENED})
 SUCCEEDED = frozenset({EventType.COMMAND_COMPLETED, EventType.CHILD_COMPLETED, EventType.WAIT_SATISFIED})
@@ -63,7 +67,7 @@ def describe(state: Execution, values: Values, pools: Pools | None = None) -> Js
         "parent": _parent(state),
         "current_steps": [name for name, _ in _active(state)],
         "progress": progress(state, pools),
-        "waiting_for": [] if state.is_ended else list(waiting_for(state, pools or {})),
+        "waiting_for": [_wait(wait) for wait in waits_for(state)[:MOST_WAITS]],
     }
 
 
@@ -79,17 +83,19 @@ def progress(state: Execution, pools: Pools | None) -> Json:
     }
 
 
-def waiting_for(state: Execution, pools: Pools) -> Iterator[Json]:
-    """What each active step waits for, since when, until when at the latest, and who has to move."""
-    for name, step in _active(state):
-        until = step.waiting.until if step.waiting is not None else None
-        until = until or state.timers.get(f"{name}:deadline") or state.deadline
-        yield {
-            "what": name,
-            "since": moment(step.started_at),
-            "until": moment(until),
-            "owner": _owner(step, pools.get(name) or state.pool),
-        }
+def _wait(wait: Wait) -> Json:
+    return {
+        "what": wait.what.value,
+        "step": wait.step,
+        "item": wait.item,
+        "undoing": wait.undoing,
+        "attempt": wait.attempt,
+        "since": moment(wait.since),
+        "until": moment(wait.until),
+        "not_before": moment(wait.not_before),
+        "owner": wait.owner,
+        "items": None if wait.items is None else asdict(wait.items),
+    }
 
 
 def describe_steps(state: Execution, pools: Pools | None) -> list[Json]:
@@ -198,19 +204,13 @@ def _active(state: Execution) -> list[tuple[str, StepState]]:
     return sorted(active, key=lambda item: (moment(item[1].started_at) or "", item[0]))
 
 
-def _owner(step: StepState, pool: str) -> str:
-    if step.child_id is not None and step.status is StepStatus.WAITING:
-        return f"child:{step.child_id}"
-    if step.waiting is not None:
-        return "timer" if step.waiting.event is None else f"signal:{step.waiting.event}"
-    return f"pool:{pool}"
-
-
 def _step(name: str, step: StepState) -> Json:
     return {
         "step": name,
         "status": step.status.value,
         "attempts": step.attempt,
+        "failures": step.failures,
+        "lost": step.lost,
         "skip_reason": step.skip_reason,
         "child": None if step.child_id is None else str(step.child_id),
         "started_at": moment(step.started_at),

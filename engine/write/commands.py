@@ -256,7 +256,7 @@ def _claimed_request(row: asyncpg.Record) -> Request:
         item=row["item"],
         attempt=row["attempt"],
         command_id=row["command_id"],
-        payload={"worker_id": row["worker_id"], "claimed_at": claimed_at},
+        payload={"worker_id": row["worker_id"], "claimed_at": claimed_at, "deadline": iso(row["deadline"])},
     )
     return Request(execution_id=row["execution_id"], events=(event,), origin=Origin.ENGINE)
 

@@ -41,7 +41,7 @@ set leased_until = least(clock_timestamp() + make_interval(secs => $3), c.deadli
 from held
 where c.command_id = held.command_id
 returning c.command_id, c.execution_id, c.step, c.item, c.attempt, c.lease_token, c.worker_id, c.claimed_at,
-    held.first_beat
+    c.deadline, held.first_beat
 
 -- name: announced
 -- The claims of these attempts are in the log: later beats need not record them.

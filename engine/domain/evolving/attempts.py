@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.domain.events import RecordedEvent
+from engine.domain.events import RecordedEvent, parse_iso
 from engine.domain.evolving.shared import (
     Payload,
     begin_attempt,
@@ -26,15 +26,22 @@ def command_issued(state: Execution, event: RecordedEvent, payload: Payload) -> 
     unit.idempotency_key = payload.get("idempotency_key")
     if event.command_id is not None:
         state.commands[event.command_id] = slot
+    unit.not_before = parse_iso(payload["available_at"]) if "available_at" in payload else None
+    pool = payload.get("pool")
+    unit.pool = None if pool == state.pool else pool
     if is_whole(slot):
         state.move(slot.step, StepStatus.RETRYING if "available_at" in payload else StepStatus.QUEUED)
 
 
-def command_claimed(state: Execution, event: RecordedEvent, _: Payload) -> None:
+def command_claimed(state: Execution, event: RecordedEvent, payload: Payload) -> None:
     slot = state.commands.get(event.command_id or 0)
     if slot is None:
         return
-    state.unit(slot).claimed = True
+    unit = state.unit(slot)
+    unit.claimed = True
+    unit.since = parse_iso(payload["claimed_at"]) if "claimed_at" in payload else event.recorded_at
+    unit.until = parse_iso(payload["deadline"]) if "deadline" in payload else None
+    unit.not_before = None
     if is_whole(slot):
         state.move(slot.step, StepStatus.RUNNING)
 
@@ -42,8 +49,7 @@ def command_claimed(state: Execution, event: RecordedEvent, _: Payload) -> None:
 def _close_command(state: Execution, event: RecordedEvent) -> tuple[Slot, Unit]:
     slot = state.commands.pop(event.command_id or 0, None) or Slot(named(event), event.item)
     unit = state.unit(slot)
-    unit.command_id = None
-    unit.claimed = False
+    unit.close()
     return slot, unit
 
 
@@ -91,6 +97,7 @@ def child_started(state: Execution, event: RecordedEvent, payload: Payload) -> N
 def child_completed(state: Execution, event: RecordedEvent, payload: Payload) -> None:
     slot = state.children.pop(parse_id(payload["execution_id"]) or 0, None) or Slot(named(event), event.item)
     unit = state.unit(slot)
+    unit.close()
     if payload["status"] == ExecutionStatus.COMPLETED:
         succeed(state, slot, unit, pointer(event))
     else:

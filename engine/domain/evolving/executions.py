@@ -31,6 +31,7 @@ def cancelling(state: Execution, event: RecordedEvent, payload: Payload) -> None
     state.ending = Ending(ExecutionStatus(payload["outcome"]), error, payload.get("reason"))
     state.phase = ExecutionStatus.COMPENSATING
     state.paused = False
+    state.paused_at = None
     state.deadline = None
     cancel_open(state, event)
     state.agenda.append(Due("compensate"))
@@ -53,6 +54,7 @@ def ended(state: Execution, event: RecordedEvent, payload: Payload) -> None:
     state.reason = payload.get("reason")
     state.compensation = payload.get("compensation")
     state.paused = False
+    state.paused_at = None
     state.ending = None
     if state.phase is ExecutionStatus.COMPLETED:
         state.output = pointer(event)
@@ -69,9 +71,11 @@ def reopened(state: Execution, _: RecordedEvent, payload: Payload) -> None:
     state.agenda.append(Due("reopened"))
 
 
-def paused(state: Execution, _: RecordedEvent, __: Payload) -> None:
+def paused(state: Execution, event: RecordedEvent, __: Payload) -> None:
     state.paused = True
+    state.paused_at = event.recorded_at
 
 
 def resumed(state: Execution, _: RecordedEvent, __: Payload) -> None:
     state.paused = False
+    state.paused_at = None

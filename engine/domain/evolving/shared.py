@@ -54,6 +54,7 @@ def begin_attempt(state: Execution, event: RecordedEvent, slot: Slot, payload: P
     begin_round(state, slot, payload)
     step = state.step(slot.step)
     step.started_at = step.started_at or event.recorded_at
+    unit.since = None if step.started_at == event.recorded_at else event.recorded_at
     begin_deadline(state, slot, payload)
 
 
@@ -101,10 +102,9 @@ def close_unit(state: Execution, slot: Slot, unit: Unit) -> None:
         state.timers.pop(f"{slot}:{what}", None)
     if unit.command_id is not None:
         state.commands.pop(unit.command_id, None)
-        unit.command_id = None
-        unit.claimed = False
     if unit.child_id is not None:
         state.children.pop(unit.child_id, None)
+    unit.close()
 
 
 def cancel_open(state: Execution, event: RecordedEvent) -> None:
@@ -113,8 +113,7 @@ def cancel_open(state: Execution, event: RecordedEvent) -> None:
         if step.status in ACTIVE_STEPS:
             state.move(name, StepStatus.CANCELLED)
             step.ended_at = event.recorded_at
-            step.command_id = None
-            step.claimed = False
+            step.close()
             step.waiting = None
             if step.map is not None:
                 step.map.open.clear()

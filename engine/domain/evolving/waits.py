@@ -73,9 +73,10 @@ def timer_fired(state: Execution, _: RecordedEvent, payload: Payload) -> None:
     state.agenda.append(Due("timer", payload["timer"]))
 
 
-def timer_set(state: Execution, _: RecordedEvent, payload: Payload) -> None:
+def timer_set(state: Execution, event: RecordedEvent, payload: Payload) -> None:
     slot = Slot.parse(payload["timer"].rpartition(":")[0])
     begin_round(state, slot, payload)
+    state.unit(slot).since = event.recorded_at
     if is_whole(slot):
         state.move(slot.step, StepStatus.RETRYING)
     state.timers[payload["timer"]] = parse_iso(payload["due_at"])
