@@ -203,6 +203,7 @@ async def heartbeat(request: web.Request) -> web.Response:
         slots=fields.integer("slots", 0, least=0, most=MOST_SLOTS),
         version=fields.name("version", "") or None,
         host=request.remote,
+        tools=fields.names("tools"),
     )
     lease_seconds = fields.number("lease_seconds", LEASE_SECONDS, least=LEASE_BOUNDS[0], most=LEASE_BOUNDS[1])
     leases = _leases(fields)

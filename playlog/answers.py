@@ -55,13 +55,46 @@ class Progress(TypedDict):
     skipped: int
 
 
+class Items(TypedDict):
+    """How far a map is: `open` items are being tried, `left` have not begun."""
+
+    total: int
+    completed: int
+    failed: int
+    open: int
+    left: int
+
+
 class Waiting(TypedDict):
-    """What an active step waits for, since and until when, and who has to move (`signal:approved`)."""
+    """What an execution waits for, since and until when, and who has the next move (`signal:approved`)."""
 
     what: str
+    step: str | None
+    item: int | None
+    undoing: bool
+    attempt: int | None
     since: str | None
     until: str | None
+    not_before: str | None
     owner: str
+    items: Items | None
+
+
+class Incident(TypedDict):
+    """What stands in the way of an execution, and what a person can do about it."""
+
+    kind: str
+    subject: str
+    detail: str
+    remedy: str
+    opened_at: str
+    seen_at: str
+
+
+class IncidentList(TypedDict):
+    """Open incidents, oldest first."""
+
+    items: list[Incident]
 
 
 class Execution(TypedDict):
@@ -109,6 +142,8 @@ class Step(TypedDict):
     step: str
     status: str
     attempts: int
+    failures: int
+    lost: int
     skip_reason: str | None
     started_at: str | None
     ended_at: str | None

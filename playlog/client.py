@@ -28,6 +28,8 @@ from playlog.answers import (
     Event,
     EventPage,
     Execution,
+    Incident,
+    IncidentList,
     ListPage,
     Playbook,
     Registered,
@@ -192,6 +194,10 @@ class Client:
         query = {"min_version": min_version, "wait": wait}
         path = f"{_path(execution_id)}/steps"
         return cast("StepList", await self._ask("GET", path, query=query, longer=wait or 0.0))["items"]
+
+    async def incidents(self, execution_id: str) -> builtins.list[Incident]:
+        """Return the open incidents that stand in the way of an execution, oldest first."""
+        return cast("IncidentList", await self._ask("GET", f"{_path(execution_id)}/incidents"))["items"]
 
     async def payload(self, uri: str) -> JsonValue:
         """Return the large value that a reference names: `payload:<execution_id>/<sha256>`."""

@@ -150,6 +150,23 @@ class Execution(ExecutionItem):
     waiting_for: list[Waiting]
 
 
+class IncidentItem(TypedDict):
+    """What stands in the way of an execution, and what a person can do about it."""
+
+    kind: str
+    subject: str
+    detail: str
+    remedy: str
+    opened_at: str
+    seen_at: str
+
+
+class IncidentList(TypedDict):
+    """Open incidents, oldest first."""
+
+    items: list[IncidentItem]
+
+
 class StepItem(TypedDict):
     """A step of an execution."""
 

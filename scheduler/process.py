@@ -15,6 +15,7 @@ from engine.runtime.process import ProcessContext, run_process
 from engine.runtime.settings import SchedulerProcess
 from engine.write.desk import open_desk
 from scheduler.due import DueRole
+from scheduler.liveness import IncidentRole, StalledRole
 from scheduler.sweep import DeadlineRole, sweeps
 from scheduler.upkeep import PartitionRole
 
@@ -46,6 +47,8 @@ async def schedule(context: ProcessContext[SchedulerProcess], bus: Bus) -> None:
                 DueRole(pool, desk.appender),
                 DeadlineRole(pool, desk.appender),
                 PartitionRole(pool),
+                IncidentRole(pool, settings.pool_patience),
+                StalledRole(pool),
                 desk.deliveries,
                 *sweeps(pool, announcer.add),
             ],

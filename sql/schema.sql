@@ -94,6 +94,7 @@ create table playlog.delivery (
 );
 comment on table playlog.delivery is 'messages of one execution to another, written in the deciding transaction';
 CREATE INDEX delivery_due ON playlog.delivery USING btree (available_at);
+CREATE INDEX delivery_failing ON playlog.delivery USING btree (delivery_id) WHERE (attempts >= 5);
 
 create table playlog.event (
     execution_id bigint not null,
@@ -174,6 +175,7 @@ create table playlog.incident (
     resolved_at timestamp with time zone,
     constraint incident_pk PRIMARY KEY (incident_id)
 );
+CREATE INDEX incident_execution ON playlog.incident USING btree (execution_id) WHERE (resolved_at IS NULL);
 CREATE UNIQUE INDEX incident_open ON playlog.incident USING btree (kind, subject) WHERE (resolved_at IS NULL);
 
 create table playlog.migration (
@@ -286,12 +288,15 @@ create table playlog.runtime (
     kind text not null,
     pool text,
     slots integer,
+    tools text[],
     version text,
     host text,
     started_at timestamp with time zone not null default clock_timestamp(),
     seen_at timestamp with time zone not null default clock_timestamp(),
     constraint runtime_pk PRIMARY KEY (runtime_id)
 );
+comment on column playlog.runtime.tools is 'what a worker takes; null: every command of its pool';
+CREATE INDEX runtime_pool ON playlog.runtime USING btree (pool, seen_at) WHERE (pool IS NOT NULL);
 CREATE INDEX runtime_seen ON playlog.runtime USING btree (seen_at);
 
 create table playlog.schedule (

@@ -11,7 +11,7 @@ from engine.domain.carried import carried_value
 from engine.domain.events import RecordedEvent, iso
 from engine.domain.execution import Execution, StepState
 from engine.domain.vocabulary import ACTIVE_STEPS, EventType, StepStatus
-from engine.domain.waiting import Wait, waits_for
+from engine.domain.waiting import Wait, What, waits_for
 
 Json = dict[str, object]
 Pools = Mapping[str, str | None]
@@ -96,6 +96,12 @@ def _wait(wait: Wait) -> Json:
         "owner": wait.owner,
         "items": None if wait.items is None else asdict(wait.items),
     }
+
+
+def claimed_from(state: Execution) -> set[str]:
+    """The pools whose workers have the next move."""
+    owners = (wait.owner for wait in waits_for(state) if wait.what is What.CLAIM)
+    return {owner.removeprefix("pool:") for owner in owners if owner.startswith("pool:")}
 
 
 def describe_steps(state: Execution, pools: Pools | None) -> list[Json]:

@@ -15,11 +15,13 @@ from engine.read.describe import (
     Json,
     Pools,
     Values,
+    claimed_from,
     describe,
     describe_attempts,
     describe_steps,
     signals_of,
 )
+from engine.read.incidents import Incident, hindering
 from sql import queries
 
 SQL = queries.load("executions")
@@ -80,6 +82,13 @@ async def steps(connection: asyncpg.Connection, execution_id: int) -> list[Json]
     if row is None:
         return None
     return describe_steps(await _state(connection, execution_id, row), _pools(row["pools"]))
+
+
+async def incidents(connection: asyncpg.Connection, execution_id: int) -> list[Incident]:
+    """The open incidents of an execution and of the pools whose workers it waits for, oldest first."""
+    row = await _snapshot(connection, execution_id)
+    pools = () if row is None else claimed_from(await _state(connection, execution_id, row))
+    return await hindering(connection, execution_id, pools)
 
 
 async def attempts(connection: asyncpg.Connection, execution_id: int, step: str) -> list[Json]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 
+from engine.domain.incidents import IncidentKind
 from engine.read.messages import execution_of
 from sql import queries
 
 SQL = queries.load("incidents")
 
-POISON = "poison_execution"
-UNREADABLE = "unreadable_message"
+POISON = IncidentKind.POISON_EXECUTION.value
+UNREADABLE = IncidentKind.UNREADABLE_MESSAGE.value
+MOST_HINDERING = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,14 @@ async def incidents(
     rows = await connection.fetch(SQL.page, cursor, limit + 1, is_open)
     page = [Incident(**row) for row in rows[:limit]]
     return page, page[-1].incident_id if len(rows) > limit else None
+
+
+async def hindering(
+    connection: asyncpg.Connection, execution_id: int, pools: Collection[str]
+) -> list[Incident]:
+    """The open incidents, oldest first, of an execution and of the pools whose workers it waits for."""
+    rows = await connection.fetch(SQL.hindering, execution_id, list(pools), MOST_HINDERING)
+    return [Incident(**row) for row in rows]
 
 
 async def report_poison(connection: asyncpg.Connection, reasons: Mapping[int, str]) -> None:

@@ -1,4 +1,4 @@
-"""Finds executions whose snapshot is missing or behind, page by page, whatever the stream has lost.
+"""Finds executions whose snapshot is missing or behind, or that are stalled, page by page.
 
 Each pass remembers its place in the database, but only once the page before it has been healed. Several
 processes may be at the same page: healing twice changes nothing, and one of them moves the pass on.
@@ -16,9 +16,10 @@ from sql import queries
 
 SQL = queries.load("sweep")
 
-LIVE, ENDED, REFOLD = "sweep_live", "sweep_ended", "refold"
+LIVE, ENDED, REFOLD, STALLED = "sweep_live", "sweep_ended", "refold", "stalled"
 PAGE = 1_000
 SETTLED_SECONDS = 5.0
+QUIET_SECONDS = 60.0
 OVERLAP = timedelta(seconds=60)
 FROM_THE_START = 0
 
@@ -36,7 +37,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """Executions to be advanced, and whether the pass has more pages; then `keep` moves it on by `step`."""
+    """Executions to be seen to, and whether the pass has more pages; then `keep` moves it on by `step`."""
 
     execution_ids: list[int] = field(default_factory=list)
     more: bool = False
@@ -65,6 +66,21 @@ async def sweep_live(
     if place is None:
         return Swept()
     rows = await connection.fetch(SQL.live, place.cursor, limit, settled_seconds)
+    return _by_id(place, rows, limit)
+
+
+async def sweep_stalled(
+    connection: asyncpg.Connection, *, limit: int = PAGE, quiet_seconds: float = QUIET_SECONDS
+) -> Swept:
+    """The next page of live heads: those in which nobody has had the next move for so many seconds.
+
+    Only what is projected is looked at, by the rows that move executions on: commands, timers, messages and
+    children, and not by what the state says of them.
+    """
+    place = await _place(connection, STALLED)
+    if place is None:
+        return Swept()
+    rows = await connection.fetch(SQL.stalled, place.cursor, limit, quiet_seconds)
     return _by_id(place, rows, limit)
 
 
@@ -116,5 +132,5 @@ def _by_id(place: _Place, rows: list[asyncpg.Record], limit: int) -> Swept:
 def _swept(
     place: _Place, rows: list[asyncpg.Record], cursor: int, finished_at: datetime, *, more: bool
 ) -> Swept:
-    behind = [row["execution_id"] for row in rows if row["is_behind"]]
-    return Swept(behind, more, Step(place.name, place.cursor, place.finished_at, cursor, finished_at))
+    wanted = [row["execution_id"] for row in rows if row["is_wanted"]]
+    return Swept(wanted, more, Step(place.name, place.cursor, place.finished_at, cursor, finished_at))

@@ -20,6 +20,7 @@ class KnownWorker:
     kind: str
     pool: str | None
     slots: int | None
+    tools: list[str] | None
     version: str | None
     host: str | None
     started_at: datetime

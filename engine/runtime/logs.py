@@ -91,5 +91,7 @@ class _Origin:
 
 def _renderers(*, console: bool) -> list[Processor]:
     if console:
-        return [structlog.dev.ConsoleRenderer(pad_event_to=0)]
+        # The default frames every local variable: that takes seconds, in which nothing else runs.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(pad_event_to=0, exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

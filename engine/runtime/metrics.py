@@ -118,6 +118,12 @@ sweep_healed = _counter(
     "playlog_sweep_healed_total", "Executions whose snapshot the scheduler brought forward.", ("sweep",)
 )
 
+incidents_open = _gauge(
+    "playlog_incidents_open",
+    "Open incidents as the scheduler last counted them; docs/howto/incidents.md says what to do.",
+    ("kind",),
+)
+
 partitions_ahead = _gauge(
     "playlog_partitions_ahead",
     "Partitions of the log that begin after now; fewer than two want a look at the scheduler.",

@@ -152,6 +152,15 @@ class PublisherSettings(SettingsGroup):
     )
 
 
+class SchedulerSettings(SettingsGroup):
+    """The scheduler."""
+
+    pool_patience: Seconds = Field(
+        60.0,
+        description="Seconds commands may be due before it is an incident that no worker takes them.",
+    )
+
+
 class WorkerSettings(SettingsGroup):
     """The worker."""
 
@@ -235,7 +244,7 @@ class ProjectorProcess(ProcessSettings, DatabaseSettings, BrokerSettings):
     health_port: Port = Field(9083, description="Port of /livez, /readyz and /metrics; 0 takes a free one.")
 
 
-class SchedulerProcess(ProcessSettings, DatabaseSettings, BrokerSettings):
+class SchedulerProcess(ProcessSettings, DatabaseSettings, BrokerSettings, SchedulerSettings):
     """`playlog server scheduler`."""
 
     health_port: Port = Field(9084, description="Port of /livez, /readyz and /metrics; 0 takes a free one.")
@@ -271,6 +280,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     InternalApiSettings,
     PublicApiSettings,
     PublisherSettings,
+    SchedulerSettings,
     WorkerSettings,
     ClientSettings,
 )

@@ -198,7 +198,7 @@ async def _supply(connection: asyncpg.Connection, native: Iterable[Stream], cont
     for stream in native:
         stream.supply.ids = ids
         if stream.state.definition_hash is not None:
-            stream.definition = definitions[stream.state.definition_hash]
+            stream.use(definitions[stream.state.definition_hash])
 
 
 async def _decide(connection: asyncpg.Connection, streams: Sequence[Stream], context: Context) -> None:

@@ -78,16 +78,27 @@ async def _catch_up(connection: asyncpg.Connection, behind: Mapping[int, Remembe
 
 async def definitions(
     connection: asyncpg.Connection, cache: Cache, hashes: Collection[bytes]
-) -> dict[bytes, Definition]:
-    """Compiled definitions by hash; what is not remembered is read in one statement."""
-    found = {wanted: known for wanted in hashes if (known := cache.definition(wanted)) is not None}
-    missing = [wanted for wanted in hashes if wanted not in found]
+) -> dict[bytes, Definition | Exception]:
+    """Compiled definitions by hash; what is not remembered is read in one statement.
+
+    Where this build cannot compile one, why not: an execution can end without it, but not be decided.
+    """
+    found: dict[bytes, Definition | Exception] = {}
+    for wanted in hashes:
+        found[wanted] = cache.definition(wanted) or LookupError("the definition is not stored")
+    missing = [wanted for wanted, known in found.items() if isinstance(known, Exception)]
     if missing:
         rows = await connection.fetch(SQL.definitions, missing)
-        compiled = {row["definition_hash"]: compile_definition(row["canonical"].encode()) for row in rows}
-        cache.keep_definitions(compiled.values())
-        found |= compiled
+        found |= {row["definition_hash"]: _compiled(row["canonical"]) for row in rows}
+        cache.keep_definitions(known for known in found.values() if isinstance(known, Definition))
     return found
+
+
+def _compiled(canonical: str) -> Definition | Exception:
+    try:
+        return compile_definition(canonical.encode())
+    except Exception as error:  # noqa: BLE001  # another build may have written what this one cannot read
+        return error
 
 
 async def values(

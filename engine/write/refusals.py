@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from engine.domain.admit import Admission, rejected
-from engine.errors import Busy, Invalid, NewerEngine, Purged, Unavailable, UnknownOutcome
+from engine.errors import Busy, Invalid, NewerEngine, PlaylogError, Purged, Unavailable, UnknownOutcome
+from engine.write.undecidable import UNDECIDABLE
 
 WORTH_ANOTHER_TRY = (Busy, Unavailable, UnknownOutcome, NewerEngine)
 
@@ -18,7 +19,7 @@ def refusal_of(error: BaseException) -> Admission | None:
     """
     if isinstance(error, WORTH_ANOTHER_TRY) or not isinstance(error, Exception):
         return None
-    if isinstance(error, Invalid | Purged):
+    if isinstance(error, Invalid | Purged) or (isinstance(error, PlaylogError) and error.code == UNDECIDABLE):
         return rejected(error.code, error.detail)
     context = {"message": "an append failed", "exception": error}
     asyncio.get_running_loop().call_exception_handler(context)

@@ -22,6 +22,7 @@ from engine.domain.execution import Execution
 from engine.domain.ids import derive_id, settled_event_id
 from engine.domain.normalize import SETTLING
 from engine.domain.scope import Lacking, Supply
+from engine.errors import PlaylogError
 from engine.write.cache import Remembered
 from engine.write.requests import CONFLICT, NewHead, Outcome, Request
 from engine.write.sheet import Sheet
@@ -31,7 +32,10 @@ CONFLICTING = rejected(CONFLICT, "the event id is recorded with another content"
 
 @dataclass(slots=True, kw_only=True)
 class Stream:
-    """An execution's part of a transaction. `known` maps recorded event ids to their content hash."""
+    """An execution's part of a transaction. `known` maps recorded event ids to their content hash.
+
+    `fault` says why there is no definition: then nothing may be recorded that has to be decided.
+    """
 
     execution_id: int
     requests: list[tuple[Request, Outcome]]
@@ -39,6 +43,7 @@ class Stream:
     supply: Supply = field(init=False)
     head: NewHead | None = None
     definition: Definition | None = None
+    fault: Exception | None = None
     known: dict[int, bytes] = field(default_factory=dict)
     facts: dict[int, CommandFact] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
@@ -53,6 +58,13 @@ class Stream:
     def has_changed(self) -> bool:
         """Whether there is anything to write."""
         return bool(self.progress.events or self.progress.effects)
+
+    def use(self, definition: Definition | Exception) -> None:
+        """Decide by this definition, or not at all where it cannot be had."""
+        if isinstance(definition, Definition):
+            self.definition = definition
+        else:
+            self.fault = definition
 
     def work(self) -> Iterator[Lacking]:
         """Judge, record and decide event by event, so that any split of a batch gives the same log.
@@ -113,6 +125,8 @@ class Stream:
         self.known[recorded.event_id] = hashed
 
     def _advance(self) -> Iterator[Lacking]:
+        if self.fault is not None and self.state.agenda and not self.state.is_ended:
+            raise PlaylogError(f"its definition cannot be used: {self.fault}") from self.fault
         while True:
             try:
                 advance(self.state, self.definition, self.supply, self.progress)

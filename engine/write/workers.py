@@ -13,7 +13,10 @@ SQL = queries.load("workers")
 
 @dataclass(frozen=True, slots=True)
 class WorkerSeen:
-    """A worker as it describes itself; the fields are those of the row, in order."""
+    """A worker as it describes itself; the fields are those of the row, in order.
+
+    `tools` are those whose commands it takes; None: every command of its pool.
+    """
 
     worker_id: str
     kind: str = "worker"
@@ -21,6 +24,7 @@ class WorkerSeen:
     slots: int | None = None
     version: str | None = None
     host: str | None = None
+    tools: list[str] | None = None
 
 
 async def seen(connection: asyncpg.Connection, worker: WorkerSeen) -> None:

@@ -25,6 +25,7 @@ from engine.write.partitions import make_for
 from engine.write.refusals import gravest
 from engine.write.requests import Committed, Outcome, Request
 from engine.write.tickets import GROUP_REQUESTS, RETRY_AFTER_SECONDS, Group, Ticket
+from engine.write.undecidable import explained
 
 QUEUE_REQUESTS = 10_000
 QUEUE_BYTES = 64 * 1024 * 1024
@@ -130,7 +131,7 @@ class Writer:
             transient = (error.sqlstate or "")[:2] in TRANSIENT_CLASSES
             await self._bisect(tickets, _mapped(error), alone=not transient)
         except Exception as error:  # noqa: BLE001  # one bad request must not take the others along
-            await self._bisect(tickets, error, alone=True)
+            await self._bisect(tickets, await self._explained(tickets, error), alone=True)
         else:
             self.timeouts = 0
             self._announce(committed)
@@ -151,6 +152,16 @@ class Writer:
         middle = len(tickets) // 2
         await self._serve(tickets[:middle])
         await self._serve(tickets[middle:])
+
+    async def _explained(self, tickets: Sequence[Ticket], error: Exception) -> Exception:
+        """The error as the one request that it is about is to be told; as it is while there are several."""
+        if len(tickets) > 1 or self.connection is None:
+            return error
+        try:
+            return await explained(self.connection, tickets[0].request, error)
+        except (*LOST, asyncpg.PostgresError):
+            self._drop_connection()
+            return error
 
     async def _append_patiently(self, tickets: Sequence[Ticket]) -> tuple[list[Outcome], Committed]:
         """Append; again with the same ids after a lost connection, a race, or when a partition was missing.

@@ -8,11 +8,12 @@ import orjson
 import typer
 from pydantic import JsonValue
 
-from playlog.answers import Standing
+from playlog.answers import TERMINAL, Standing
 from playlog.cli.command import command
+from playlog.cli.execution_view import execution_view
 from playlog.cli.live import print_event
 from playlog.cli.session import Session
-from playlog.cli.tables import execution_view, list_view, steps_view
+from playlog.cli.tables import list_view, steps_view
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of an execution.")]
 
@@ -31,7 +32,8 @@ async def get(session: Session, execution: IdArgument) -> None:
     """Show an execution: where it stands, what it waits for, its values."""
     async with session.client() as client:
         found = await client.get(execution)
-    session.answer(found, execution_view(found))
+        incidents = [] if found["status"] in TERMINAL else await client.incidents(execution)
+    session.answer({**found, "incidents": incidents}, execution_view(found, incidents))
 
 
 async def list_executions(

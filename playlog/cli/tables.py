@@ -1,4 +1,4 @@
-"""Executions, steps and events as people read them."""
+"""Lists of executions and steps, values and times as people read them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.domain.events import parse_iso
-from playlog.answers import Execution, Listed, Step, Waiting
+from playlog.answers import Listed, Step
 
 STYLES = {
     "completed": "green",
@@ -51,21 +51,6 @@ def new_table(*columns: str) -> Table:
         justify: Literal["left", "right"] = "right" if right else "left"
         table.add_column(name.rstrip(">"), justify=justify, overflow="fold", no_wrap=not folds)
     return table
-
-
-def execution_view(execution: Execution) -> RenderableType:
-    """One execution: its standing, what it waits for, and its values."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column(overflow="fold")
-    for name, fact in _facts(execution):
-        facts.add_row(name, fact)
-    values = [
-        value_view(name, value)
-        for name in ("inputs", "output", "error")
-        if (value := _value(execution, name)) is not None
-    ]
-    return Group(facts, *values)
 
 
 def value_view(name: str, value: JsonValue) -> RenderableType:
@@ -157,39 +142,3 @@ def bytes_text(size: int) -> str:
 def local_time(moment: str | None) -> str:
     """A moment in the local time zone, to the second."""
     return "-" if moment is None else parse_iso(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def waiting_text(waiting: Waiting) -> str:
-    """What a step waits for: `approve: signal approved, until 2026-01-02 03:04:05`."""
-    kind, _, name = waiting["owner"].partition(":")
-    until = f", until {local_time(waiting['until'])}" if waiting["until"] else ""
-    return f"{waiting['what']}: {kind} {name}".rstrip() + until
-
-
-def _facts(execution: Execution) -> list[tuple[str, RenderableType]]:
-    progress = execution["progress"]
-    counts = [f"{progress['completed']} of {progress['total']} steps completed"]
-    counts += [f"{progress[kind]} {kind}" for kind in ("failed", "running", "skipped") if progress[kind]]
-    facts: list[tuple[str, RenderableType]] = [
-        ("execution", Text(execution["execution_id"])),
-        ("playbook", Text(f"{execution['playbook'] or '-'} version {execution['playbook_version']}")),
-        ("status", status_text(execution["status"])),
-        ("version", Text(str(execution["version"]))),
-        ("progress", Text(", ".join(counts))),
-        ("started", Text(local_time(execution["started_at"]))),
-        ("duration", Text(duration(execution["started_at"], execution["ended_at"]))),
-    ]
-    facts += [("waits", Text(waiting_text(each))) for each in execution["waiting_for"]]
-    if execution["labels"]:
-        labels = ", ".join(f"{name}={value}" for name, value in execution["labels"].items())
-        facts.append(("labels", Text(labels)))
-    return facts
-
-
-def _value(execution: Execution, name: str) -> JsonValue:
-    values: dict[str, JsonValue] = {
-        "inputs": execution["inputs"],
-        "output": execution["output"],
-        "error": execution["error"],
-    }
-    return values[name]

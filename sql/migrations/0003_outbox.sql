@@ -146,3 +146,4 @@ create table playlog.delivery (
 );
 comment on table playlog.delivery is 'messages of one execution to another, written in the deciding transaction';
 create index delivery_due on playlog.delivery (available_at);
+create index delivery_failing on playlog.delivery (delivery_id) where attempts >= 5;

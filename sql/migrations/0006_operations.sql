@@ -5,13 +5,16 @@ create table playlog.runtime (
     kind text not null,
     pool text,
     slots integer,
+    tools text[],
     version text,
     host text,
     started_at timestamptz not null default clock_timestamp(),
     seen_at timestamptz not null default clock_timestamp(),
     constraint runtime_pk primary key (runtime_id)
 );
+comment on column playlog.runtime.tools is 'what a worker takes; null: every command of its pool';
 create index runtime_seen on playlog.runtime (seen_at);
+create index runtime_pool on playlog.runtime (pool, seen_at) where pool is not null;
 
 create table playlog.incident (
     incident_id bigint generated always as identity,
@@ -25,6 +28,7 @@ create table playlog.incident (
     constraint incident_pk primary key (incident_id)
 );
 create unique index incident_open on playlog.incident (kind, subject) where resolved_at is null;
+create index incident_execution on playlog.incident (execution_id) where resolved_at is null;
 
 create table playlog.audit (
     audit_id bigint generated always as identity,
@@ -111,4 +115,4 @@ create table playlog.background_pass (
     constraint background_pass_pk primary key (name)
 );
 comment on table playlog.background_pass is 'where the sweep and other paged passes go on';
-insert into playlog.background_pass (name) values ('sweep_live'), ('sweep_ended'), ('refold');
+insert into playlog.background_pass (name) values ('sweep_live'), ('sweep_ended'), ('refold'), ('stalled');

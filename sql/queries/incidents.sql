@@ -19,3 +19,19 @@ from playlog.incident
 where incident_id < $1 and ($3::boolean is null or $3 = (resolved_at is null))
 order by incident_id desc
 limit $2
+
+-- name: hindering
+-- Open incidents of one execution and of pools, oldest first; those of tools name their pool first.
+select incident_id, kind, execution_id, subject, detail, opened_at, seen_at, resolved_at
+from playlog.incident
+where resolved_at is null and incident_id in (
+    select incident_id from playlog.incident where resolved_at is null and execution_id = $1
+    union all
+    select incident_id from playlog.incident
+    where resolved_at is null and kind = 'pool_without_workers' and subject = any($2::text[])
+    union all
+    select incident_id from playlog.incident
+    where resolved_at is null and kind = 'tool_without_workers' and split_part(subject, '/', 1) = any($2::text[])
+)
+order by incident_id
+limit $3

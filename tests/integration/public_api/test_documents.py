@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from public_api import answers
 from public_api.process import ROUTES
 from tests.support.public_api import ONE_STEP, WAITING, PublicApi
 
@@ -61,7 +62,7 @@ async def test_a_writing_answers_its_document(api: PublicApi) -> None:
     await api.project(int(started.json["execution_id"]))
     ended = await api.get(f"{path}/wait")
     assert_shape(
-        {**ended.json, "waiting_for": [dict.fromkeys(("what", "since", "until", "owner"))]}, ended_shape()
+        {**ended.json, "waiting_for": [dict.fromkeys(get_type_hints(answers.Waiting))]}, ended_shape()
     )
 
 

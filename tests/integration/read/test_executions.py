@@ -67,8 +67,12 @@ async def test_a_live_execution_shows_whom_it_waits_for(engine: Engine) -> None:
     assert found is not None
     assert (found.document["status"], found.document["current_steps"]) == ("waiting", ["ask"])
     until = iso(opened.recorded_at + timedelta(hours=1))
-    assert found.document["waiting_for"] == [
-        {"what": "ask", "since": iso(opened.recorded_at), "until": until, "owner": "signal:answer"}
+    waiting = found.document["waiting_for"]
+    assert isinstance(waiting, list)
+    said = [{name: each[name] for name in ("what", "step", "since", "until", "owner")} for each in waiting]
+    since = iso(opened.recorded_at)
+    assert said == [
+        {"what": "signal", "step": "ask", "since": since, "until": until, "owner": "signal:answer"}
     ]
     await write.signal(engine.appender, execution_id, "answer", 42)
     await advance(engine.connection, [execution_id])
@@ -79,7 +83,7 @@ async def test_a_live_execution_shows_whom_it_waits_for(engine: Engine) -> None:
     assert isinstance(waiting, list)
     state = await engine.state(execution_id)
     assert state.deadline is not None
-    assert [(each["what"], each["owner"], each["until"]) for each in waiting] == [
+    assert [(each["step"], each["owner"], each["until"]) for each in waiting] == [
         ("act", "pool:gpu", iso(state.deadline))
     ]
     [attempt] = await executions.attempts(engine.connection, execution_id, "ask")

@@ -8,7 +8,15 @@ import pytest
 
 from engine.domain.carried import carried_value
 from engine.domain.events import iso
-from engine.read.describe import Values, describe, describe_attempts, describe_steps, signals_of, waiting_for
+from engine.read.describe import (
+    MOST_WAITS,
+    Values,
+    claimed_from,
+    describe,
+    describe_attempts,
+    describe_steps,
+    signals_of,
+)
 from tests.support.play import BEGINNING, Play, given
 
 TWO = """
@@ -45,39 +53,39 @@ def shown(play: Play, step: str) -> list[dict[str, object]]:
     return describe_attempts(events, signals, play.state.ended_at)
 
 
-def test_a_step_that_runs_is_owned_by_its_pool_until_its_deadline() -> None:
+def test_what_is_waited_for_is_said_with_its_owner_and_its_times() -> None:
     play = given(TWO)
     document = describe(play.state, Values(inputs={}), POOLS)
     assert document["current_steps"] == ["first"]
     assert document["waiting_for"] == [
         {
-            "what": "first",
+            "what": "claim",
+            "step": "first",
+            "item": None,
+            "undoing": False,
+            "attempt": 1,
             "since": iso(BEGINNING),
             "until": iso(BEGINNING + timedelta(hours=2)),
+            "not_before": None,
             "owner": "pool:default",
+            "items": None,
         }
     ]
     play.complete("first")
-    assert [waiting["owner"] for waiting in waiting_for(play.state, POOLS)] == ["pool:gpu"]
+    assert claimed_from(play.state) == {"gpu"}
 
 
-def test_waits_are_owned_by_a_timer_or_a_signal() -> None:
-    play = given(WAITS)
+def test_many_waits_are_cut_off_and_a_map_is_one_of_them() -> None:
+    steps = ", ".join(f"{{name: s{n}, needs: [], tool: noop}}" for n in range(MOST_WAITS + 5))
+    play = given(f"{{playbook: t/many, steps: [{steps}]}}")
     waiting = describe(play.state, Values(), {})["waiting_for"]
-    assert waiting == [
-        {
-            "what": "ask",
-            "since": iso(BEGINNING),
-            "until": iso(BEGINNING + timedelta(hours=1)),
-            "owner": "signal:answer",
-        },
-        {
-            "what": "pause",
-            "since": iso(BEGINNING),
-            "until": iso(BEGINNING + timedelta(minutes=5)),
-            "owner": "timer",
-        },
-    ]
+    assert isinstance(waiting, list)
+    assert len(waiting) == MOST_WAITS
+    source = "{playbook: t/map, steps: [{name: a, map: {items: [1, 2, 3], max_in_flight: 2}, tool: noop}]}"
+    waiting = describe(given(source).state, Values(), {})["waiting_for"]
+    assert isinstance(waiting, list)
+    items = {"total": 3, "completed": 0, "failed": 0, "open": 2, "left": 1}
+    assert [each["items"] for each in waiting] == [items]
 
 
 def test_an_ended_execution_waits_for_nobody() -> None:
@@ -124,6 +132,8 @@ def test_each_attempt_has_its_own_outcome() -> None:
         (2, "expired"),
         (3, "queued"),
     ]
+    [row, _] = describe_steps(play.state, POOLS)
+    assert (row["attempts"], row["failures"], row["lost"]) == (3, 1, 1)
     first, second, _ = shown(play, "first")
     assert first["error"] == {"code": "boom", "message": "boom"}
     assert second["error"] is not None

@@ -29,6 +29,8 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
         "step": "[red]x[/red]",
         "status": "completed",
         "attempts": 1,
+        "failures": 0,
+        "lost": 0,
         "skip_reason": None,
         "started_at": None,
         "ended_at": None,
