@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from engine.write import liveness
 from public_api import answers
 from public_api.process import ROUTES
 from tests.support.public_api import ONE_STEP, WAITING, PublicApi
@@ -39,11 +40,13 @@ def assert_shape(document: Any, shape: Any) -> None:
         ("/executions/by-key/k", "/executions/by-key/{key:.+}"),
         ("/executions/{}/steps", "/executions/{execution_id}/steps"),
         ("/executions/{}/events", "/executions/{execution_id}/events"),
+        ("/executions/{}/incidents", "/executions/{execution_id}/incidents"),
     ],
 )
 async def test_a_reading_answers_its_document(api: PublicApi, path: str, route: str) -> None:
     execution_id = await api.start("tests/deep/waiting", key="k")
     await api.project(execution_id)
+    await liveness.report_stalled(api.connection, [execution_id])
     answer = await api.get(path.format(execution_id))
     assert_shape(answer.json, documented("GET", route, answer.status))
 

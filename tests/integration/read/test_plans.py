@@ -47,6 +47,7 @@ async def filled(connection: Connection) -> Connection:
         ("sweep", "live", (0, 100, 5.0), "execution_live"),
         ("sweep", "refold", (0, 100, 1), "snapshot_pk"),
         ("sweep", "old_fold", (1,), "snapshot_fold"),
+        ("sweep", "stalled", (0, 100, 5.0), "execution_live"),
         ("stats", "lag", (100,), "execution_live"),
         ("append", "probe", ([5, 6], [1, 2]), "execution_id_event_id_key"),
     ],
@@ -100,3 +101,51 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for part in plan.get("Plans", ()):
         yield from nodes(part)
+OPEN_INCIDENTS = "incident_(open|execution)"
+PILE_UP = """
+with commands as (
+    insert into playlog.command (command_id, execution_id, step, attempt, tool, pool, priority, input,
+        timeout_seconds, available_at, state)
+    select n, n, 's', 1, 'noop', 'pool' || n % 7, n % 5, '{}', 60, now() + make_interval(secs => n - 1000),
+        case when n % 3 > 0 then 'pending' else 'closed' end
+    from generate_series(1, 20000) n
+), workers as (
+    insert into playlog.runtime (runtime_id, kind, pool, seen_at)
+    select 'w' || n, 'worker', 'pool' || n % 7, now() - make_interval(secs => n)
+    from generate_series(1, 5000) n
+), deliveries as (
+    insert into playlog.delivery (target_execution_id, kind, event_id, payload, attempts)
+    select n, 'start', n, '{}', case when n % 1000 = 0 then 6 else 0 end from generate_series(1, 20000) n
+)
+insert into playlog.incident (kind, execution_id, subject, detail, resolved_at)
+select case when n % 2 = 0 then 'stalled' else 'failing_delivery' end, n, n::text, '',
+    case when n % 100 > 0 then now() end
+from generate_series(1, 20000) n
+"""
+
+
+LOOKS = [
+    ("unserved", (60.0, 60.0), ["command_claimable", "runtime_pool"]),
+    ("failing_deliveries", (1000,), ["delivery_failing"]),
+    ("resolve_others", ("pool_without_workers", ["a"]), [OPEN_INCIDENTS]),
+    ("resolve_delivered", ("failing_delivery",), [OPEN_INCIDENTS, "delivery_pk"]),
+    ("resolve_moved", (["stalled"],), [OPEN_INCIDENTS, "execution_(pk|live)"]),
+    ("open_counts", (), [OPEN_INCIDENTS]),
+    ("native_head", (5,), ["execution_pk"]),
+]
+
+
+async def plan_of(connection: Connection, statement: str, *arguments: Any) -> str:
+    return "\n".join(row[0] for row in await connection.fetch(f"explain {statement}", *arguments))
+
+
+async def test_looking_for_what_nobody_moves_reads_little(filled: Connection) -> None:
+    await filled.execute(PILE_UP)
+    await filled.execute("analyze playlog.command, playlog.runtime, playlog.delivery, playlog.incident")
+    for name, arguments, indexes in LOOKS:
+        plan = await plan_of(filled, getattr(queries.load("liveness"), name), *arguments)
+        assert all(re.search(index, plan) for index in indexes), plan
+        assert not re.search(r"Seq Scan on (command|runtime|delivery|incident|execution)", plan), plan
+    plan = await plan_of(filled, queries.load("incidents").hindering, 5, ["a"], 100)
+    assert all(index in plan for index in ("incident_execution", "incident_open")), plan
+    assert "Seq Scan on incident" not in plan, plan
