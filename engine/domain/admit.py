@@ -223,7 +223,9 @@ def _expire(state: Execution, event: NewEvent, command: CommandFact | None, now:
         return Admission(Verdict.UNCHANGED, effects=closing)
     timed_out = command.deadline is not None and command.leased_until >= command.deadline
     code, reason = ("timeout", "timeout") if timed_out else ("worker_lost", "lost")
-    detail = "the attempt's time limit passed" if timed_out else "its worker stopped extending the lease"
+    detail = f"the worker of {command.step} stopped extending its lease"
+    if timed_out:
+        detail = f"the attempt of {command.step} took longer than its `timeout`"
     expired = event._replace(
         event_id=settled_event_id(event.command_id),
         step=command.step,

@@ -163,7 +163,7 @@ def _start_child(turn: Turn, slot: Slot, rendered: object, payload: dict[str, ob
     attempt = turn.state.tried(slot).attempt + 1
     depth = 1 if turn.state.parent is None else turn.state.parent.depth + 1
     if depth > MAX_DEPTH:
-        detail = f"children may be nested {MAX_DEPTH} deep"
+        detail = f"{slot.step} cannot start a child: at most {MAX_DEPTH} may be nested; look for a circle"
         return give_up(turn, slot, error("too_deep", detail, attempt=attempt))
     if not isinstance(rendered, dict) or not isinstance(rendered.get("playbook"), str):
         detail = "`with` of the playbook tool needs `playbook`, the path of a registered playbook"
@@ -256,6 +256,7 @@ def _problem(reported: object, attempt: int) -> dict[str, object]:
     return error("error", reported if isinstance(reported, str) else "the attempt failed", attempt=attempt)
 
 
-def deadline_passed(deadline: datetime) -> dict[str, object]:
+def deadline_passed(step: str, moment: datetime) -> dict[str, object]:
     """The error of a step whose deadline over all attempts has passed."""
-    return error("deadline_exceeded", f"the step's deadline passed at {iso(deadline)}")
+    detail = f"the deadline of {step}, over all its attempts, passed at {iso(moment)}: raise its `deadline`"
+    return error("deadline_exceeded", detail)

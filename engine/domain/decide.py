@@ -38,9 +38,11 @@ from engine.domain.maps import on_map
 from engine.domain.reopening import on_reopened
 from engine.domain.scope import scope_of
 from engine.domain.vocabulary import ACTIVE_STEPS, EventType, ExecutionStatus
+from engine.domain.waiting import waits_for
 from engine.domain.waits import on_signal, on_wait_due, on_wait_timed_out
 
 MAX_OUTPUT_BYTES = MAX_INPUT_BYTES
+STEPS_NAMED = 5
 
 
 def decide(turn: Turn, due: Due) -> Decision:
@@ -81,7 +83,9 @@ def _on_timer(turn: Turn, key: str) -> Decision:
     if key == EXECUTION_TIMER:
         deadline = turn.state.deadline
         when = "" if deadline is None else f" at {iso(deadline)}"
-        problem = error("deadline_exceeded", f"the execution's deadline passed{when}")
+        open_steps = ", ".join(wait.step for wait in waits_for(turn.state)[:STEPS_NAMED] if wait.step)
+        detail = f"the execution's deadline passed{when}; still open: {open_steps}"
+        problem = error("deadline_exceeded", detail)
         return end(turn, ExecutionStatus.TIMED_OUT, problem)
     name, _, what = key.rpartition(":")
     if what == "wait":
@@ -94,7 +98,7 @@ def _on_timer(turn: Turn, key: str) -> Decision:
 def _on_deadline(turn: Turn, slot: Slot) -> Decision:
     if not slot.undoing and turn.state.status_of(slot.step) not in ACTIVE_STEPS:
         return Decision()
-    return give_up(turn, slot, deadline_passed(turn.supply.now))
+    return give_up(turn, slot, deadline_passed(slot.step, turn.supply.now))
 
 
 CASES: dict[str, Callable[[Turn, str], Decision]] = {

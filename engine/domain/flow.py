@@ -81,7 +81,9 @@ def begin(turn: Turn, name: str) -> Decision:
     """Start a step whose join is satisfied, or skip it when its guard says so."""
     step = turn.step(name)
     if _visits(turn, name) >= MOST_VISITS:
-        return fail_step(name, error("loop_limit", f"the step has begun {MOST_VISITS} times"))
+        return fail_step(
+            name, error("loop_limit", f"{name} has begun {MOST_VISITS} times: let its cycle end sooner")
+        )
     if step.when is not None:
         try:
             wanted = holds(turn, step.when)

@@ -23,7 +23,8 @@ def after_round(turn: Turn, step: Step, repeat: Repeat) -> Decision:
     if enough:
         return pass_on(turn, step, EventType.STEP_COMPLETED, {})
     if done >= repeat.max:
-        return give_up(turn, slot, error("repeat_exhausted", f"{done} rounds have not brought about `until`"))
+        detail = f"{done} rounds of {step.name} have not brought about `until`: raise `max`"
+        return give_up(turn, slot, error("repeat_exhausted", detail))
     return begin_attempt(turn, slot, repeat.delay, iteration=done + 1)
 
 

@@ -22,7 +22,7 @@ def pass_on(turn: Turn, step: Step, kind: EventType, payload: dict[str, object])
     except ExpressionFailed as failed:
         return fail_step(step.name, expression_error(failed))
     except NoRoute:
-        detail = f"no entry of {step.name}.next matched and it has no default"
+        detail = f"no entry of {step.name}.next matched, and it has no default: add one, or `end`"
         return fail_step(step.name, error("no_route", detail))
     if targets is not None:
         payload = {**payload, "next": targets}

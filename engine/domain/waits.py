@@ -78,7 +78,8 @@ def on_wait_timed_out(turn: Turn, name: str) -> Decision:
     where = "fail" if wait is None else wait.on_timeout
     if where == "fail":
         what = "" if wait is None or wait.event is None else f" for {wait.event}"
-        return give_up(turn, Slot(name), error("wait_timeout", f"waited{what} in vain"))
+        detail = f"{name} waited{what} in vain: send it sooner, raise `timeout`, or say `on_timeout`"
+        return give_up(turn, Slot(name), error("wait_timeout", detail))
     payload: dict[str, object] = {"reason": "timed_out"}
     if where == "skip":
         return pass_on(turn, turn.step(name), EventType.STEP_SKIPPED, payload)
