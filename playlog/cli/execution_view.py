@@ -72,7 +72,7 @@ def _subject(waiting: Waiting) -> str:
         notes.append("being undone")
     if items is not None:
         notes.append(f"{items['completed']} of {items['total']} items done, {items['open']} open")
-        notes.append(f"longest item {waiting['item']}")
+        notes.append(f"oldest item {waiting['item']}")
     if attempt > 1:
         notes.append(f"attempt {attempt}")
     return f"{step} ({', '.join(notes)}): " if notes else f"{step}: "
