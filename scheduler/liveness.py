@@ -27,11 +27,9 @@ class IncidentRole:
     async def step(self) -> float:
         """One look at everything, and the count of what is open."""
         async with checkout(self._pool) as connection:
-            await liveness.watch_pools(connection, self._patience)
-            await liveness.watch_deliveries(connection)
-            await liveness.resolve_moved(connection)
-            for kind, count in (await liveness.open_counts(connection)).items():
-                metrics.incidents_open.labels(kind).set(count)
+            counts = await liveness.watch(connection, self._patience)
+        for kind, count in counts.items():
+            metrics.incidents_open.labels(kind).set(count)
         return INCIDENT_SECONDS
 
 

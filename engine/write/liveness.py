@@ -17,41 +17,32 @@ LIVE_SECONDS = 60.0
 """A worker beats every ten seconds; one that has not for so long counts as gone."""
 PAGE = 1_000
 POOL, TOOL = IncidentKind.POOL_WITHOUT_WORKERS, IncidentKind.TOOL_WITHOUT_WORKERS
+FAILING = IncidentKind.FAILING_DELIVERY
 MOVED = [IncidentKind.STALLED.value, IncidentKind.UNDECIDABLE.value]
 
 Incident = tuple[IncidentKind, int | None, str, str]
 """Kind, execution, subject and detail."""
 
 
-async def watch_pools(connection: asyncpg.Connection, patience: float) -> None:
-    """Incidents for commands that are due for `patience` seconds while no live worker would take them."""
-    rows = await connection.fetch(SQL.unserved, patience, LIVE_SECONDS)
-    oldest: dict[str, asyncpg.Record] = {}
-    for row in rows:
-        if not row["has_workers"]:
-            known = oldest.setdefault(row["pool"], row)
-            if row["since"] < known["since"]:
-                oldest[row["pool"]] = row
-    empty = [(POOL, None, pool, _no_workers(row)) for pool, row in oldest.items()]
-    unable = [
-        (TOOL, None, f"{row['pool']}/{row['tool']}", _no_tool(row)) for row in rows if row["has_workers"]
-    ]
-    async with connection.transaction():
-        await report(connection, [*empty, *unable])
-        for kind, incidents in ((POOL, empty), (TOOL, unable)):
-            await connection.execute(
-                SQL.resolve_others, kind.value, [subject for _, _, subject, _ in incidents]
-            )
+async def watch(connection: asyncpg.Connection, patience: float) -> dict[str, int]:
+    """One look at what nobody moves; returns how many incidents of each kind are open after it.
 
-
-async def watch_deliveries(connection: asyncpg.Connection) -> None:
-    """Incidents for messages between executions that fail again and again."""
+    Opens them for commands that are due for `patience` seconds while no live worker would take them, and for
+    messages between executions that fail again and again. Resolves those of whatever moves again.
+    """
+    unserved = _unserved(await connection.fetch(SQL.unserved, patience, LIVE_SECONDS))
     rows = await connection.fetch(SQL.failing_deliveries, PAGE)
-    kind = IncidentKind.FAILING_DELIVERY
-    found = [(kind, row["target_execution_id"], str(row["delivery_id"]), _failing(row)) for row in rows]
-    async with connection.transaction():
-        await report(connection, found)
-        await connection.execute(SQL.resolve_delivered, kind.value)
+    failing = [(FAILING, row["target_execution_id"], str(row["delivery_id"]), _failing(row)) for row in rows]
+    await report(connection, [*unserved, *failing])
+    counts = await _open_counts(connection)
+    if not any(counts.values()):
+        return counts
+    for kind in (POOL, TOOL):
+        subjects = [subject for other, _, subject, _ in unserved if other is kind]
+        await connection.execute(SQL.resolve_others, kind.value, subjects)
+    await connection.execute(SQL.resolve_delivered, FAILING.value)
+    await connection.execute(SQL.resolve_moved, MOVED)
+    return await _open_counts(connection)
 
 
 async def report_stalled(connection: asyncpg.Connection, execution_ids: Sequence[int]) -> None:
@@ -61,21 +52,27 @@ async def report_stalled(connection: asyncpg.Connection, execution_ids: Sequence
     await report(connection, [(kind, each, str(each), detail) for each in execution_ids])
 
 
-async def resolve_moved(connection: asyncpg.Connection) -> None:
-    """Close the incidents of executions that were stuck and have moved on, ended or gone since."""
-    await connection.execute(SQL.resolve_moved, MOVED)
-
-
 async def report(connection: asyncpg.Connection, incidents: Sequence[Incident]) -> None:
     """Open incidents; one that is open already is seen again, and the newest words count."""
     if incidents:
         await connection.execute(SQL.report, *columns(incidents))
 
 
-async def open_counts(connection: asyncpg.Connection) -> dict[str, int]:
-    """How many incidents are open, of each kind that there is."""
-    found: dict[str, int] = dict.fromkeys(IncidentKind, 0)
+async def _open_counts(connection: asyncpg.Connection) -> dict[str, int]:
+    found: dict[str, int] = {kind.value: 0 for kind in IncidentKind}
     return found | {row["kind"]: row["count"] for row in await connection.fetch(SQL.open_counts)}
+
+
+def _unserved(rows: Sequence[asyncpg.Record]) -> list[Incident]:
+    """One incident for each pool without any worker, and for each tool that the workers of a pool leave."""
+    oldest: dict[str, asyncpg.Record] = {}
+    unable: list[Incident] = []
+    for row in rows:
+        if row["has_workers"]:
+            unable.append((TOOL, None, f"{row['pool']}/{row['tool']}", _no_tool(row)))
+        elif row["pool"] not in oldest or row["since"] < oldest[row["pool"]]["since"]:
+            oldest[row["pool"]] = row
+    return [*((POOL, None, pool, _no_workers(row)) for pool, row in oldest.items()), *unable]
 
 
 def _no_workers(row: asyncpg.Record) -> str:

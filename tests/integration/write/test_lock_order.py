@@ -16,9 +16,11 @@ from engine.runtime import database
 from engine.runtime.database import checkout, open_pool
 from engine.write import catalog
 from engine.write.executions import StartOrder, cancel, pause, reopen, resume, signal, start_request
+from engine.write.liveness import report_stalled
 from engine.write.partitions import ensure_ahead, make_for
 from engine.write.store import COPY_FROM
 from scheduler.due import DueRole
+from scheduler.liveness import IncidentRole, StalledRole
 from scheduler.sweep import sweeps
 from tests.support import servers
 from tests.support.eventually import eventually
@@ -277,9 +279,10 @@ async def reading(client: Client, pool: asyncpg.Pool) -> None:
     await client.start("t/child")
     async with checkout(pool) as lent:
         await project(lent, await messages(client.engine.connection), StateCache())
+        await report_stalled(lent, [5])
         async with lent.transaction():
             await report_unreadable(lent, {"a subject": "unreadable"})
-    for role in sweeps(pool, lambda _, __: None):
+    for role in (*sweeps(pool, lambda _, __: None), StalledRole(pool), IncidentRole(pool, 60.0)):
         await role.step()
     everyone = await client.engine.value("select array_agg(execution_id) from playlog.execution")
     for route in ("/projection/advance", "/projection/rebuild"):
