@@ -8,7 +8,7 @@ import asyncpg
 
 from engine.domain.events import iso
 from engine.domain.incidents import IncidentKind
-from engine.write.store import columns
+from engine.write.incidents import Incident, report
 from sql import queries
 
 SQL = queries.load("liveness")
@@ -19,9 +19,6 @@ PAGE = 1_000
 POOL, TOOL = IncidentKind.POOL_WITHOUT_WORKERS, IncidentKind.TOOL_WITHOUT_WORKERS
 FAILING = IncidentKind.FAILING_DELIVERY
 MOVED = [IncidentKind.STALLED.value, IncidentKind.UNDECIDABLE.value]
-
-Incident = tuple[IncidentKind, int | None, str, str]
-"""Kind, execution, subject and detail."""
 
 
 async def watch(connection: asyncpg.Connection, patience: float) -> dict[str, int]:
@@ -50,12 +47,6 @@ async def report_stalled(connection: asyncpg.Connection, execution_ids: Sequence
     detail = "nothing of the execution is open, so that only its deadline can move it on"
     kind = IncidentKind.STALLED
     await report(connection, [(kind, each, str(each), detail) for each in execution_ids])
-
-
-async def report(connection: asyncpg.Connection, incidents: Sequence[Incident]) -> None:
-    """Open incidents; one that is open already is seen again, and the newest words count."""
-    if incidents:
-        await connection.execute(SQL.report, *columns(incidents))
 
 
 async def _open_counts(connection: asyncpg.Connection) -> dict[str, int]:

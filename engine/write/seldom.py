@@ -9,6 +9,7 @@ from datetime import datetime
 import asyncpg
 
 from engine.domain.effects import HoldCommands, MoveDeadline, OpenIncident, ReleaseCommands
+from engine.write.incidents import report
 from engine.write.requests import Committed
 from sql import queries
 
@@ -61,6 +62,5 @@ async def hold_commands(
 
 async def open_incidents(connection: asyncpg.Connection, seldom: Seldom) -> None:
     """Open incidents; those that are open already are seen again."""
-    rows = [(each.kind, each.execution_id, each.subject, each.detail) for each in seldom.incidents.values()]
-    if rows:
-        await connection.execute(SQL.open_incidents, *zip(*rows, strict=True))
+    found = seldom.incidents.values()
+    await report(connection, [(each.kind, each.execution_id, each.subject, each.detail) for each in found])

@@ -7,7 +7,7 @@ import structlog
 
 from engine.domain.incidents import IncidentKind
 from engine.errors import NewerEngine, PlaylogError
-from engine.write.liveness import report
+from engine.write.incidents import report
 from engine.write.requests import Request
 from sql import queries
 

@@ -164,15 +164,6 @@ set deadline = n.deadline
 from unnest($1::bigint[], $2::timestamptz[]) as n (execution_id, deadline)
 where e.execution_id = n.execution_id
 
--- name: open_incidents
--- What went wrong for good and wants a person; seen again, the newest words count.
-insert into playlog.incident as i (kind, execution_id, subject, detail)
-select n.kind, n.execution_id, n.subject, n.detail
-from unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) as n (kind, execution_id, subject, detail)
-order by n.kind, n.subject
-on conflict (kind, subject) where resolved_at is null
-do update set detail = excluded.detail, seen_at = clock_timestamp()
-
 -- name: set_timers
 -- Timers of waits and deadlines; setting one again moves it.
 insert into playlog.timer (execution_id, timer_key, due_at)

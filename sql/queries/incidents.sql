@@ -1,9 +1,18 @@
 -- name: open
--- Incidents, one open row a subject; seen again, the newest words count.
+-- Incidents of one kind, one open row a subject; seen again, the newest words count.
 insert into playlog.incident as i (kind, execution_id, subject, detail)
 select $1, n.execution_id, n.subject, n.detail
 from unnest($2::bigint[], $3::text[], $4::text[]) as n (execution_id, subject, detail)
 order by n.subject
+on conflict (kind, subject) where resolved_at is null
+do update set detail = excluded.detail, seen_at = clock_timestamp()
+
+-- name: report
+-- Incidents of any kind, one open row a subject; seen again, the newest words count.
+insert into playlog.incident as i (kind, execution_id, subject, detail)
+select n.kind, n.execution_id, n.subject, n.detail
+from unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) as n (kind, execution_id, subject, detail)
+order by n.kind, n.subject
 on conflict (kind, subject) where resolved_at is null
 do update set detail = excluded.detail, seen_at = clock_timestamp()
 

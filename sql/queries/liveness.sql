@@ -63,15 +63,6 @@ where attempts >= 5
 order by delivery_id
 limit $1
 
--- name: report
--- Incidents, one open row a subject; seen again, the newest words count.
-insert into playlog.incident as i (kind, execution_id, subject, detail)
-select n.kind, n.execution_id, n.subject, n.detail
-from unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) as n (kind, execution_id, subject, detail)
-order by n.kind, n.subject
-on conflict (kind, subject) where resolved_at is null
-do update set detail = excluded.detail, seen_at = clock_timestamp()
-
 -- name: native_head
 -- Definition and version of an execution of ours.
 select definition_hash, version from playlog.execution

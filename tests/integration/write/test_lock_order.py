@@ -282,8 +282,10 @@ async def reading(client: Client, pool: asyncpg.Pool) -> None:
         await report_stalled(lent, [5])
         async with lent.transaction():
             await report_unreadable(lent, {"a subject": "unreadable"})
-    for role in (*sweeps(pool, lambda _, __: None), StalledRole(pool), IncidentRole(pool, 60.0)):
+    for role in sweeps(pool, lambda _, __: None):
         await role.step()
+    await StalledRole(pool).step()
+    await IncidentRole(pool, 60.0).step()
     everyone = await client.engine.value("select array_agg(execution_id) from playlog.execution")
     for route in ("/projection/advance", "/projection/rebuild"):
         assert (await client.post(route, {"execution_ids": everyone})).body["failed"] == []

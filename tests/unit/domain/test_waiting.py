@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from engine.domain.events import iso
 from engine.domain.execution import initial
 from engine.domain.snapshot import dump, encode, load
+from engine.domain.vocabulary import EventType
 from engine.domain.waiting import Items, Wait, What, waits_for
 from tests.support.play import BEGINNING, EXECUTION_ID, Play, definition_of, given
 
@@ -126,6 +127,22 @@ def test_what_undoes_a_step_is_waited_for_too() -> None:
     assert (wait.step, wait.undoing, wait.owner, wait.since) == ("a", True, "pool:repair", after(seconds=3))
     play.complete("a!")
     assert waits_for(play.state) == []
+
+
+def test_a_paused_execution_waits_for_its_operator() -> None:
+    play = given("{playbook: t/p, steps: [{name: a, tool: noop}, {name: b, needs: [], tool: noop}]}")
+    command_id = play.open_command("b").command_id
+    play.send("command.claimed", {"worker_id": "w1"}, command_id=command_id, step="b")
+    play.pass_time(7)
+    play.send(EventType.EXECUTION_PAUSED)
+    assert [(wait.step, wait.what, wait.owner) for wait in waits_for(play.state)] == [
+        ("a", What.CLAIM, "operator"),
+        ("b", What.RESULT, "pool:default"),
+        (None, What.RESUME, "operator"),
+    ]
+    assert waits_for(play.state)[2].since == after(seconds=7)
+    play.send(EventType.EXECUTION_RESUMED)
+    assert [wait.owner for wait in waits_for(play.state)] == ["pool:default", "pool:default"]
 
 
 def test_a_foreign_execution_waits_for_its_own_system() -> None:
