@@ -32,8 +32,9 @@ async def get(session: Session, execution: IdArgument) -> None:
     """Show an execution: where it stands, what it waits for, its values."""
     async with session.client() as client:
         found = await client.get(execution)
-        incidents = [] if found["status"] in TERMINAL else await client.incidents(execution)
-    session.answer({**found, "incidents": incidents}, execution_view(found, incidents))
+        is_plain = session.json or found["status"] in TERMINAL
+        incidents = [] if is_plain else await client.incidents(execution)
+    session.answer(found, execution_view(found, incidents))
 
 
 async def list_executions(

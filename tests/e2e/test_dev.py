@@ -85,7 +85,7 @@ async def test_a_signal_ends_a_wait_that_watching_gave_up_on(engine: Dev) -> Non
     execution_id = json.loads(again.output)["execution_id"]
     assert execution_id in late.errors
     shown = await playlog("get", execution_id, folder=engine.folder)
-    assert "hold: signal go, until" in shown.output
+    assert "hold: waits for the signal go, since" in shown.output
     sent = await playlog("signal", execution_id, "go", '{"by": "me"}', folder=engine.folder)
     assert sent.status == 0
     steps = await playlog("steps", execution_id, folder=engine.folder)

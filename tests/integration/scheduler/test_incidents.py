@@ -152,10 +152,17 @@ async def test_an_execution_that_nobody_moves_is_stalled_until_it_moves(
     [found] = await incidents(engine.connection, started[0])
     assert found.kind == "stalled"
     assert await incidents(engine.connection, started[1]) == []
+    await executions.signal(engine.appender, started[0], "anything", None)
+    await role.step()
+    assert await opened(engine) == []
+    await engine.connection.execute(QUIET)
+    await advance(engine.connection, started)
+    await stalled.step()
+    assert await opened(engine) == [("stalled", str(started[0]))]
     await executions.cancel(engine.appender, started[0])
     await role.step()
     assert await opened(engine) == []
-    assert await history(engine, IncidentKind.STALLED) == (1, 1)
+    assert await history(engine, IncidentKind.STALLED) == (2, 2)
 
 
 async def test_a_child_that_has_not_begun_or_runs_moves_its_parent(
