@@ -60,7 +60,7 @@ class Unit:
 
     `attempt` counts those begun, `failures` the tries used up, `lost` the workers lost in a row,
     `iteration` the rounds of a `repeat`. `claimed` says that a worker has had the open command for a while,
-    `error` is that of the last failure. `idempotency_key` is what the step's own expression gave.
+    `idempotency_key` is what the step's own expression gave.
     `error` is that of the last failure. While something is open, `since` says since when it is as it is
     (None: since its step began): a command that waits for a worker of `pool` (None: the execution's own),
     from `not_before` on, or one that is claimed, `until` the end of its attempt.

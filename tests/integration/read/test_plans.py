@@ -101,6 +101,8 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for part in plan.get("Plans", ()):
         yield from nodes(part)
+
+
 OPEN_INCIDENTS = "incident_(open|execution)"
 PILE_UP = """
 with commands as (
