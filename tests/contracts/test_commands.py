@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FIELDS = {
     *("command_id", "execution_id", "step", "attempt", "item", "tool", "input", "handles", "deferred"),
-    *("lease_token", "leased_until", "deadline", "timeout_seconds", "traceparent"),
+    *("lease_token", "leased_until", "deadline", "timeout_seconds", "traceparent", "idempotency_key"),
 }
 NOWHERE = "4611686018427387904"
 LATE_BY = timedelta(seconds=5)

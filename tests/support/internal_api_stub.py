@@ -98,6 +98,7 @@ class InternalApiStub:
             "input": value,
             "handles": [],
             "deferred": [],
+            "idempotency_key": "77/s/1/0",
             "traceparent": None,
             "timeout_seconds": 60,
         } | more

@@ -16,11 +16,11 @@ from engine.domain.events import NewEvent, RecordedEvent, iso
 from engine.domain.execution import Execution, Slot, initial
 from engine.domain.snapshot import dump, encode, load
 from engine.domain.vocabulary import EVENT_STATUS, EventType
-from engine.domain.waiting import waits_for
 from engine.language import parse
 from playlog.testing.rows import Rows
 from playlog.testing.stream import MemoryStream
 from tests.support.anything import TOOLS
+from tests.support.waiting import check_waits
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 EXECUTION_ID = 4711
@@ -39,11 +39,12 @@ class Play:
     now: datetime = BEGINNING
     effects: list[Effect] = field(default_factory=list)
     rows: Rows = field(default_factory=Rows)
+    first_id: int = 1000
     stream: MemoryStream = field(init=False)
 
     def __post_init__(self) -> None:
         self.stream = MemoryStream(
-            execution_id=EXECUTION_ID, definition=self.definition, ids=itertools.count(1000)
+            execution_id=EXECUTION_ID, definition=self.definition, ids=itertools.count(self.first_id)
         )
 
     @property
@@ -81,7 +82,7 @@ class Play:
         progress = self.stream.enter(admission, self.now)
         self.effects += progress.effects
         self.rows.apply(progress.effects)
-        self.check_waits()
+        check_waits(self.state)
         return [event.event_type for event in progress.events]
 
     def complete(self, step: str, output: object = None) -> list[str]:
@@ -182,13 +183,6 @@ class Play:
         assert isinstance(payload, dict), self.log[-1]
         error: dict[str, object] = payload["error"]
         return error
-
-    def check_waits(self) -> None:
-        """The law of every decided state: it waits for something that somebody moves, until it has ended."""
-        waits = waits_for(self.state)
-        assert bool(waits) != self.state.is_ended or self.state.version == 0, self.types
-        assert all(wait.owner and wait.since is not None for wait in waits), waits
-        assert len({(wait.step, wait.undoing) for wait in waits}) == len(waits), waits
 
     def check_replay(self) -> None:
         """The laws that hold for every log: replaying it, whole or in two parts, gives the same state."""

@@ -23,6 +23,7 @@ from engine.domain.vocabulary import (
 )
 from playlog.testing.rows import LEASE_TOKEN, Rows
 from playlog.testing.stream import MemoryStream
+from tests.support.waiting import check_waits
 
 AFTER_THE_END = frozenset({*TERMINAL_EVENTS, EventType.COMMAND_LATE})
 SETTLING = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_SKIPPED})
@@ -52,6 +53,7 @@ def check_state(stream: MemoryStream, rows: Rows, streams: Mapping[int, MemorySt
     state = stream.state
     ours = stream.execution_id
     assert not state.agenda
+    check_waits(state)
     open_commands = {key for key, row in rows.open.items() if row.command.execution_id == ours}
     assert open_commands == state.commands.keys()
     timers = {key: due for (execution_id, key), due in rows.timers.items() if execution_id == ours}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from datetime import datetime, timedelta
 
 from engine.domain.events import iso
@@ -67,7 +66,7 @@ def test_a_retry_says_since_when_and_not_before_when() -> None:
 
 def test_waits_have_the_nearest_of_their_time_limits() -> None:
     play = given(
-        "{playbook: t/w, deadline: 3h, steps: [{name: a, wait: {event: go, timeout: 4h}, deadline: 2h},"
+        "{playbook: t/w, steps: [{name: a, wait: {event: go, timeout: 4h}, deadline: 2h},"
         " {name: b, needs: [], wait: {event: go, timeout: 1h}}, {name: c, needs: [], wait: {for: 5h}}]}",
     )
     play.state.deadline = after(hours=3)
@@ -152,7 +151,7 @@ def test_a_foreign_execution_waits_for_its_own_system() -> None:
 
 def test_a_hundred_steps_that_are_all_open_fit_into_sixteen_kibibytes() -> None:
     steps = ", ".join(f"{{name: step_{n}, needs: [], tool: noop}}" for n in range(100))
-    play = Play(definition_of(f"{{playbook: t/many, steps: [{steps}]}}"), ids=itertools.count(2**60))
+    play = Play(definition_of(f"{{playbook: t/many, steps: [{steps}]}}"), first_id=2**60)
     play.start()
     assert len(waits_for(play.state)) == 100
     assert len(encode(play.state)) <= 16 * 1024
