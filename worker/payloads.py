@@ -52,7 +52,7 @@ class Payloads:
             uri = reference_at(value, place)["uri"]
             if uri not in fetched:
                 fetched[uri] = await self._fetch(uri)
-            value = replaced(value, place, fetched[uri])
+            value = replaced(value, [(place, fetched[uri])])
         return value
 
     async def _fetch(self, uri: str) -> object:

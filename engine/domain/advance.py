@@ -34,6 +34,7 @@ CARRIERS = frozenset(
         EventType.EXECUTION_CANCELLING,
     }
 )
+"""Their values are read again; the output of an item only with all the others, by its map's address."""
 
 SETTLING_EVENTS = frozenset(
     {
@@ -62,7 +63,7 @@ def record(state: Execution, event: NewEvent, supply: Supply, progress: Progress
         progress.effects += _ending(state, event, kind)
     recorded = _placed(state, event, supply.now)
     evolve(state, recorded)
-    if kind in CARRIERS:
+    if kind in CARRIERS and not (kind is EventType.COMMAND_COMPLETED and event.item is not None):
         supply.values[recorded.version] = held_value(event.event_type, event.payload)
     progress.events.append(recorded)
     return recorded
@@ -169,5 +170,7 @@ def _tell_parent(state: Execution, parent: Parent, event: NewEvent) -> Deliver:
     if status is not ExecutionStatus.COMPLETED:
         payload["error"] = child_error(status, payload.get("error"))
     payload |= {"execution_id": str(state.execution_id), "step": parent.step, "status": status.value}
+    if parent.item is not None:
+        payload["item"] = parent.item
     event_id = derive_id("child_ended", state.execution_id)
     return Deliver(target=parent.execution_id, kind="child_ended", event_id=event_id, payload=payload)

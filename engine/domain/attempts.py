@@ -11,7 +11,7 @@ from engine.domain.decision import Decision, Turn, decided, error, expression_er
 from engine.domain.definition import Retry, Step
 from engine.domain.effects import Deliver, IssueCommand
 from engine.domain.events import iso
-from engine.domain.execution import Slot, Unit
+from engine.domain.execution import Parent, Slot, Unit
 from engine.domain.expression import ExpressionFailed
 from engine.domain.failing import give_up, seen
 from engine.domain.handles import Written, opened, written
@@ -79,7 +79,7 @@ def _render_input(turn: Turn, call: Step, names: dict[str, object]) -> object:
 
 
 def _check_sizes(step: Step, asked: Written) -> None:
-    fetched = sum(handle.bytes for handle in asked.handles)
+    fetched = sum(handle.bytes_in_all for handle in asked.handles)
     for size, most in ((len(asked.encoded), MAX_INPUT_BYTES), (fetched, MAX_FETCHED_BYTES)):
         if size > most:
             detail = f"the input of {step.name} has {size} bytes, at most {most} are allowed"
@@ -169,11 +169,12 @@ def _start_child(turn: Turn, slot: Slot, rendered: object, payload: dict[str, ob
         detail = "`with` of the playbook tool needs `playbook`, the path of a registered playbook"
         return give_up(turn, slot, error("validation", detail, attempt=attempt))
     child_id = turn.supply.take_id()
+    parent = Parent(turn.state.execution_id, slot.step, depth, slot.item)
     start: dict[str, object] = {
         "playbook": rendered["playbook"],
         "version": rendered.get("version"),
         "inputs": rendered.get("inputs", {}),
-        "parent": {"execution_id": str(turn.state.execution_id), "step": slot.step, "depth": depth},
+        "parent": {**parent._asdict(), "execution_id": str(parent.execution_id)},
         "priority": _priority(turn, slot),
     }
     payload |= {"execution_id": str(child_id), "playbook": rendered["playbook"]}

@@ -17,11 +17,12 @@ class Pointer(NamedTuple):
 
 
 class Parent(NamedTuple):
-    """The execution and step that started this one."""
+    """The execution and step that started this one, for an item of its map or for itself."""
 
     execution_id: int
     step: str
     depth: int
+    item: int | None = None
 
 
 class Slot(NamedTuple):
@@ -92,15 +93,19 @@ class Unit:
 class MapState:
     """A step's map: its items lie in the log; those from `next` on have not begun.
 
-    `open` holds the items that are being tried, `failed` has a bit for each that was given up; every other
-    one below `next` has succeeded. `bytes` is the size of the outputs so far.
+    `open` holds the items that are being tried, `failed` has a bit for each that was given up, `dropped`
+    counts those that the end of the step has cut short; every other one below `next` has succeeded. `bytes`
+    is the size of the outputs so far, `apart` that of what they refer to, `error_bytes` that of the errors.
     """
 
     items: Pointer
     total: int
     next: int = 0
     failed: int = 0
+    dropped: int = 0
     bytes: int = 0
+    apart: int = 0
+    error_bytes: int = 0
     open: dict[int, Unit] = field(default_factory=dict)
 
     @property
@@ -111,7 +116,22 @@ class MapState:
     @property
     def successes(self) -> int:
         """How many items have succeeded."""
-        return self.next - len(self.open) - self.failures
+        return self.next - len(self.open) - self.failures - self.dropped
+
+    def give_up(self, item: int) -> None:
+        """An item has failed for good."""
+        self.open.pop(item, None)
+        self.failed |= 1 << item
+
+    def drop(self) -> None:
+        """Nobody waits any more for the items that are being tried."""
+        self.dropped += len(self.open)
+        self.open.clear()
+
+    def blame(self, item: int) -> None:
+        """One of the dropped items is why the others were: it has failed."""
+        self.dropped -= 1
+        self.failed |= 1 << item
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,13 +4,17 @@
     expression passes it on    ──▶ the command or event holds {"reference": ...} and says at which places
     expression reads it        ──▶ loaded once while it has at most 256 KiB, else `value_too_large`
 
+The output of a map lies in the events of its items, so it is a handle from the start: its length is known,
+an element of a large one is loaded by itself, and `{"reference": {kind: map, uri, bytes, count, apart}}`
+passes it on. `bytes` is what the list has by itself, `apart` what its elements have that are payloads.
+
 The places are told beside a value, never guessed from it: data of a tool that looks like a reference is data.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,14 +26,22 @@ from engine.domain.expression import Deferred, ExpressionFailed
 SCHEME = "payload:"
 MOST_BYTES = 16 * 1024 * 1024
 MOST_READ_BYTES = 256 * 1024
+INLINE_BYTES = 64 * 1024
+"""What a map's output may have to be passed on as a value."""
+
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
 _URI = re.compile(r"payload:([1-9][0-9]{0,18})/([0-9a-f]{64})")
-_MAP_URI = re.compile(r"map:([1-9][0-9]{0,18})/([a-z][a-z0-9_]*)/([0-9]+)-([0-9]+)/(outputs|errors)")
+_NUMBER = r"([1-9][0-9]{0,18})"
+_MAP_URI = re.compile(
+    rf"map:{_NUMBER}/([a-z][a-z0-9_]*)/{_NUMBER}-{_NUMBER}/(outputs|errors)(?:/([0-9]{{1,9}}))?"
+)
 
 Reference = Mapping[str, Any]
 Place = Sequence[str | int]
 """The keys and indexes that lead to a part of a value; none leads to the whole."""
+Fetch = Callable[[str, str], object]
+"""Gives the value at an address, with handles of its own; the second is how errors call it."""
 
 
 class PayloadKey(NamedTuple):
@@ -53,7 +65,8 @@ def parse_uri(uri: object) -> PayloadKey | None:
 class MapKey(NamedTuple):
     """What addresses the output of a map: its step, and the versions at which it was opened and closed.
 
-    `what` is `outputs`, in item order with null for those given up, or `errors` of these.
+    `what` is `outputs`, in item order with null for those given up, or `errors` of these; with `item` the
+    output of that one alone.
     """
 
     execution_id: int
@@ -61,17 +74,23 @@ class MapKey(NamedTuple):
     opened: int
     closed: int
     what: str = "outputs"
+    item: int | None = None
 
     @property
     def uri(self) -> str:
-        """The address as references hold it."""
-        return f"map:{self.execution_id}/{self.step}/{self.opened}-{self.closed}/{self.what}"
+        """The address as references hold it; that of a single item is only asked for while deciding."""
+        whole = f"map:{self.execution_id}/{self.step}/{self.opened}-{self.closed}/{self.what}"
+        return whole if self.item is None else f"{whole}/{self.item}"
 
 
 def parse_map_uri(uri: object) -> MapKey | None:
     """The key of the address of a map's output; None for any other."""
     found = _MAP_URI.fullmatch(uri) if isinstance(uri, str) else None
-    return None if found is None else MapKey(int(found[1]), found[2], int(found[3]), int(found[4]), found[5])
+    if found is None:
+        return None
+    execution_id, step, opened_at, closed_at, what, item = found.groups()
+    number = None if item is None else int(item)
+    return MapKey(int(execution_id), step, int(opened_at), int(closed_at), what, number)
 
 
 def own_reference(payload: object) -> dict[str, Any] | None:
@@ -97,22 +116,45 @@ class Handle:
 
     __slots__ = ("_fetch", "named", "reference")
 
-    def __init__(self, reference: Reference, named: str, fetch: Callable[[str], object]) -> None:
+    def __init__(self, reference: Reference, named: str, fetch: Fetch) -> None:
         self.reference = reference
         self.named = named
         self._fetch = fetch
 
     @property
     def bytes(self) -> int:
-        """The size of its JSON."""
+        """The size of its JSON; of a list, with references in place of elements that are kept apart."""
         size: int = self.reference["bytes"]
         return size
+
+    @property
+    def bytes_in_all(self) -> int:
+        """The size with everything that is kept apart put in its place."""
+        return bytes_in_all(self.reference)
+
+    @property
+    def count(self) -> int | None:
+        """The length of what is known to be a list."""
+        count: int | None = self.reference.get("count")
+        return count
 
     def open(self) -> object:
         """The value itself; raises `ExpressionFailed` when it is too large to be read."""
         if self.bytes > MOST_READ_BYTES:
             raise self.refused()
-        return self._fetch(self.reference["uri"])
+        return self._fetch(self.reference["uri"], self.named)
+
+    def passed(self) -> object:
+        """What is passed on: a short list as it is, anything else as a handle."""
+        return self.open() if self.count is not None and self.bytes <= INLINE_BYTES else self
+
+    def element(self, index: int) -> object:
+        """One element of a list, `index` being below `count`; of a large list only that is loaded."""
+        key = parse_map_uri(self.reference["uri"])
+        if self.bytes > MOST_READ_BYTES and key is not None and key.what == "outputs":
+            return self._fetch(key._replace(item=index).uri, f"{self.named}[{index}]")
+        value = self.open()
+        return value[index] if isinstance(value, list) else value
 
     def refused(self) -> ExpressionFailed:
         """The failure of reading what can only be passed on."""
@@ -130,14 +172,19 @@ class Referring:
     value: object
     places: Sequence[Place]
 
-    def bound(self, named: str, fetch: Callable[[str], object]) -> object:
+    def bound(self, named: str, fetch: Fetch) -> object:
         """The value with handles at its places."""
-        value = self.value
-        for place in self.places:
+
+        def handle(place: Place) -> Handle:
             path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)
-            reference = reference_at(value, place)
-            value = replaced(value, place, Handle(reference, named + path, fetch))
-        return value
+            return Handle(reference_at(self.value, place), named + path, fetch)
+
+        return replaced(self.value, [(place, handle(place)) for place in self.places])
+
+    @property
+    def bytes_apart(self) -> int:
+        """What its references stand for, in bytes."""
+        return sum(bytes_in_all(reference_at(self.value, place)) for place in self.places)
 
 
 def held_value(event_type: str, payload: object) -> object:
@@ -147,6 +194,12 @@ def held_value(event_type: str, payload: object) -> object:
         return value
     places = payload.get("handles") or (((),) if own_reference(payload) else ())
     return Referring(value, places) if places else value
+
+
+def bytes_apart(event_type: str, payload: object) -> int:
+    """What the value that an event carries refers to, in bytes."""
+    held = held_value(event_type, payload)
+    return held.bytes_apart if isinstance(held, Referring) else 0
 
 
 class Written(NamedTuple):
@@ -187,7 +240,7 @@ def written(value: object) -> Written:
 def opened(value: object) -> object:
     """The value with every handle replaced by what it stands for; raises `ExpressionFailed`."""
     if isinstance(value, Handle):
-        return value.open()
+        return opened(value.open())
     if isinstance(value, dict):
         return {key: opened(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -195,13 +248,25 @@ def opened(value: object) -> object:
     return value
 
 
-def replaced(value: Any, place: Place, part: object) -> object:  # noqa: ANN401  # any JSON
-    """The value with another part at a place; what that does not touch is shared, nothing is changed."""
-    if not place:
-        return part
+def replaced(value: Any, parts: Iterable[tuple[Place, object]]) -> object:  # noqa: ANN401  # any JSON
+    """The value with other parts at some places; what that does not touch is shared, nothing is changed."""
+    below: dict[str | int, list[tuple[Place, object]]] = {}
+    for place, part in parts:
+        if not place:
+            return part
+        below.setdefault(place[0], []).append((place[1:], part))
+    if not below:
+        return value
     copy = value.copy()
-    copy[place[0]] = replaced(value[place[0]], place[1:], part)
+    for key, inner in below.items():
+        copy[key] = replaced(value[key], inner)
     return copy
+
+
+def bytes_in_all(reference: Reference) -> int:
+    """How many bytes a reference stands for, in its payload and in those that this refers to."""
+    size: int = reference["bytes"] + reference.get("apart", 0)
+    return size
 
 
 def reference_at(value: Any, place: Place) -> dict[str, Any]:  # noqa: ANN401  # any JSON

@@ -15,10 +15,10 @@ from engine.domain.expression import Expression, ExpressionFailed
 from engine.domain.handles import Handle, MapKey, Referring
 from engine.domain.vocabulary import StepStatus
 
-INLINE_BYTES = 64 * 1024
 NULL_BYTES = len("null,")
-ERROR_BYTES = 200
-"""About what the error of an item takes."""
+ITEM_BYTES = len('"item":10000,')
+MOST_OPENED = 32
+"""So many values that are kept apart, or single elements of large lists, one evaluation may load."""
 
 
 class Lacking(Exception):  # noqa: N818  # named as the fact it reports
@@ -36,7 +36,7 @@ class Supply:
     """Time, values and ids for deciding.
 
     `values` are by the version of the event that carries them, `payloads` by address; one that cannot be
-    read is the failure of whoever reads it.
+    read is the failure of whoever reads it. `opened` are the addresses that the present evaluation has read.
     """
 
     now: datetime
@@ -44,6 +44,7 @@ class Supply:
     payloads: dict[str, object] = field(default_factory=dict)
     ids: deque[int] = field(default_factory=deque)
     taken: int = 0
+    opened: set[str] = field(default_factory=set)
 
     def take_id(self) -> int:
         """The next fresh id; raises `Lacking` for at least twice as many when none is left."""
@@ -79,14 +80,23 @@ class Supply:
             raise Lacking([pointer.version]) from None
         return value.bound(named, self.payload) if isinstance(value, Referring) else value
 
-    def payload(self, uri: str) -> object:
-        """The content of a payload; raises `Lacking` when it is not loaded."""
+    def payload(self, uri: str, named: str = "the value") -> object:
+        """What lies at an address; raises `Lacking` when it is not loaded, and fails after too many."""
+        self.opened.add(uri)
+        if len(self.opened) > MOST_OPENED:
+            raise ExpressionFailed(
+                "value_too_large",
+                f"more than {MOST_OPENED} values that are kept apart, or elements of large lists, are read "
+                "here; pass them on whole",
+            )
         if uri not in self.payloads:
             self.taken = 0
             raise Lacking(payloads=[uri])
         content = self.payloads[uri]
         if isinstance(content, ExpressionFailed):
             raise content
+        if isinstance(content, Referring):
+            content = self.payloads[uri] = content.bound(named, self.payload)
         return content
 
 
@@ -97,12 +107,13 @@ def scope_of(
     names: Mapping[str, object] | None = None,
     completing: str | None = None,
 ) -> dict[str, object]:
-    """The names `what` may use, `names` among them.
+    """The names `what` may use, `names` among them, for one evaluation.
 
     Raises `Lacking` with all that it can read and that is not loaded.
 
     `completing` names a step that is about to complete, whose output its own routing may read.
     """
+    supply.opened.clear()
     read = [state.steps[name] for name in what.reads if name in state.steps]
     pointers = [step.output for step in read if step.map is None]
     if what.inputs:
@@ -180,19 +191,17 @@ def _output(name: str, state: Execution, supply: Supply) -> object:
 
 
 def _of_items(name: str, state: Execution, supply: Supply, what: str) -> object:
-    """What the items of a map gave, or their errors: as a value, or as a handle where that is large.
-
-    A step without a map has none.
-    """
+    """What the items of a map gave, or their errors; a step without a map has none."""
     step = state.steps.get(name)
     if step is None or step.map is None or step.output is None:
         return []
-    key = MapKey(state.execution_id, name, step.map.items.version, step.output.version, what)
-    count = step.map.total if what == "outputs" else step.map.failures
-    size = count * NULL_BYTES + step.output.bytes if what == "outputs" else count * ERROR_BYTES
-    if size <= INLINE_BYTES:
-        return supply.payload(key.uri)
+    found, version = step.map, step.output.version
+    key = MapKey(state.execution_id, name, found.items.version, version, what)
+    if what == "outputs":
+        count, size, apart, named = found.total, found.bytes + found.total * NULL_BYTES, found.apart, "output"
+    else:
+        count, size, apart, named = found.failures, found.error_bytes + found.failures * ITEM_BYTES, 0, what
     reference = {"kind": "map", "uri": key.uri, "bytes": size, "count": count}
-    return Handle(
-        reference, f"steps.{name}.{what.removesuffix('s') if what == 'outputs' else what}", supply.payload
-    )
+    if apart:
+        reference["apart"] = apart
+    return Handle(reference, f"steps.{name}.{named}", supply.payload)

@@ -209,7 +209,10 @@ def _map(found: MapState) -> dict[str, Any]:
             "total": found.total,
             "next": found.next,
             "failed": f"{found.failed:x}" if found.failed else "",
+            "dropped": found.dropped,
             "bytes": found.bytes,
+            "apart": found.apart,
+            "error_bytes": found.error_bytes,
             "open": {str(item): _compact(_unit(unit)) for item, unit in found.open.items()},
         }
     )
@@ -223,7 +226,10 @@ def _load_map(stored: dict[str, Any] | None) -> MapState | None:
         total=stored.get("total", 0),
         next=stored.get("next", 0),
         failed=int(stored.get("failed", "0"), 16),
+        dropped=stored.get("dropped", 0),
         bytes=stored.get("bytes", 0),
+        apart=stored.get("apart", 0),
+        error_bytes=stored.get("error_bytes", 0),
         open={int(item): Unit(**_load_unit(unit)) for item, unit in stored.get("open", {}).items()},
     )
 
@@ -241,13 +247,13 @@ def _load_ending(stored: list[Any] | None) -> Ending | None:
 def _parent(parent: Parent | None) -> dict[str, Any] | None:
     if parent is None:
         return None
-    return {"execution_id": str(parent.execution_id), "step": parent.step, "depth": parent.depth}
+    return {**parent._asdict(), "execution_id": str(parent.execution_id)}
 
 
 def _load_parent(stored: dict[str, Any] | None) -> Parent | None:
     if stored is None:
         return None
-    return Parent(int(stored["execution_id"]), stored["step"], stored["depth"])
+    return Parent(int(stored["execution_id"]), stored["step"], stored["depth"], stored.get("item"))
 
 
 def _pair(pointer: Pointer | None) -> list[int] | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -221,7 +221,7 @@ async def _decide(connection: asyncpg.Connection, streams: Sequence[Stream], con
 
 async def _load(
     connection: asyncpg.Connection,
-    running: Iterable[tuple[Stream, object]],
+    running: Collection[tuple[Stream, object]],
     lacking: Mapping[int, Lacking],
     context: Context,
 ) -> None:
@@ -240,12 +240,13 @@ async def _load(
 
 
 async def _load_payloads(
-    connection: asyncpg.Connection, running: Iterable[tuple[Stream, object]], lacking: Mapping[int, Lacking]
+    connection: asyncpg.Connection, running: Collection[tuple[Stream, object]], lacking: Mapping[int, Lacking]
 ) -> None:
     wanted = frozenset[str]().union(*(need.payloads for need in lacking.values()))
     if not wanted:
         return
-    found = await payloads.contents(connection, wanted)
+    fresh = {stream.execution_id: stream.progress.events for stream, _ in running}
+    found = await payloads.contents(connection, wanted, fresh)
     for stream, _ in running:
         stream.supply.payloads |= {uri: found[uri] for uri in lacking[stream.execution_id].payloads}
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from engine.domain.definition import Definition
-from engine.domain.execution import Execution
+from engine.domain.execution import Execution, Pointer
 
 BYTES_KEPT = 64 * 1024 * 1024
 DEFINITIONS_KEPT = 500
@@ -15,6 +15,7 @@ VALUES_KEPT = 64
 VALUE_BYTES_KEPT = 8 * 1024
 BYTES_A_STATE = 2 * 1024
 BYTES_A_STEP = 512
+BYTES_A_COMMAND = 512
 
 
 @dataclass(slots=True)
@@ -26,19 +27,36 @@ class Remembered:
     sizes: dict[int, int] = field(default_factory=dict)
 
     def trim(self, sizes: Mapping[int, int]) -> None:
-        """Keep the newest values of known, small size; `sizes` are bytes by version, of new events."""
+        """Keep the newest values of known, small size; `sizes` are bytes by version, of new events.
+
+        What attempt after attempt reads is kept whatever its age: small inputs, and the items of open maps,
+        which may be large.
+        """
         self.sizes.update((version, size) for version, size in sizes.items() if version in self.values)
+        often = {at.version: at.bytes for at in self._read_often() if at.version in self.values}
+        self.sizes |= often
         small = [
             version for version in self.values if self.sizes.get(version, BYTES_KEPT) <= VALUE_BYTES_KEPT
         ]
-        kept = sorted(small)[-VALUES_KEPT:]
+        kept = {*sorted(small)[-VALUES_KEPT:], *often}
         self.values = {version: self.values[version] for version in kept}
         self.sizes = {version: self.sizes[version] for version in kept}
+
+    def _read_often(self) -> Iterator[Pointer]:
+        inputs = self.state.inputs
+        if inputs is not None and inputs.bytes <= VALUE_BYTES_KEPT:
+            yield inputs
+        for name in {slot.step for slot in (*self.state.commands.values(), *self.state.children.values())}:
+            found = self.state.steps[name].map
+            if found is not None:
+                yield found.items
 
     @property
     def weight(self) -> int:
         """Roughly how many bytes remembering this takes."""
-        return BYTES_A_STATE + BYTES_A_STEP * len(self.state.steps) + sum(self.sizes.values())
+        attempts = len(self.state.commands) + len(self.state.children)
+        state = BYTES_A_STATE + BYTES_A_STEP * len(self.state.steps) + BYTES_A_COMMAND * attempts
+        return state + sum(self.sizes.values())
 
 
 class Cache:

@@ -126,7 +126,7 @@ async def _request(connection: asyncpg.Connection, definitions: Definitions, del
                 delivery.payload,
                 event_id=delivery.event_id,
                 step=str(delivery.payload["step"]),
-            )
+            )._replace(item=_integer(delivery.payload.get("item")))
     return Request(
         execution_id=delivery.target,
         events=(event,),
@@ -179,7 +179,7 @@ def _never_started(delivery: Delivery, error: PlaylogError) -> Request:
         },
         event_id=derive_id("child_ended", delivery.target),
         step=parent.step,
-    )
+    )._replace(item=parent.item)
     return Request(
         execution_id=parent.execution_id,
         events=(event,),
@@ -191,7 +191,7 @@ def _never_started(delivery: Delivery, error: PlaylogError) -> Request:
 def _parent(stored: object) -> Parent:
     if not isinstance(stored, dict):
         raise TypeError("a start delivery names its parent")
-    return Parent(int(stored["execution_id"]), stored["step"], stored["depth"])
+    return Parent(int(stored["execution_id"]), stored["step"], stored["depth"], stored.get("item"))
 
 
 def _integer(value: object) -> int | None:

@@ -11,9 +11,10 @@ import orjson
 
 from engine.domain.events import NewEvent
 from engine.domain.expression import ExpressionFailed
-from engine.domain.handles import MOST_BYTES, PayloadKey, own_reference, parse_uri
+from engine.domain.handles import MOST_BYTES, PayloadKey, own_reference, parse_map_uri, parse_uri
 from engine.domain.json_values import Unstorable, check_value
 from engine.errors import Invalid, NotFound, TooLarge
+from engine.write import map_outputs
 from engine.write.keys import Pending
 from engine.write.requests import Request
 from engine.write.store import columns
@@ -62,13 +63,20 @@ async def confirmed(connection: asyncpg.Connection, pending: Pending) -> Pending
     ]
 
 
-async def contents(connection: asyncpg.Connection, uris: Collection[str]) -> dict[str, object]:
-    """The values of payloads by address; one that is gone or no JSON value is the failure of reading it."""
+async def contents(
+    connection: asyncpg.Connection, uris: Collection[str], fresh: map_outputs.Fresh
+) -> dict[str, object]:
+    """The values of payloads and maps by address; one that is gone or no JSON is the failure of reading it.
+
+    `fresh` are the events, by execution, that this append has yet to write.
+    """
     keys = [key for uri in uris if (key := parse_uri(uri)) is not None]
+    maps = [of for uri in uris if (of := parse_map_uri(uri)) is not None]
     found: dict[str, object] = {
         uri: ExpressionFailed("not_available", f"{uri} is not stored any more") for uri in uris
     }
-    for row in await connection.fetch(SQL.bodies, *columns(keys)):
+    found |= await map_outputs.contents(connection, maps, fresh)
+    for row in await connection.fetch(SQL.bodies, *columns(keys)) if keys else ():
         uri = PayloadKey(row["execution_id"], row["sha256"]).uri
         found[uri] = _value(uri, row["body"])
     return found

@@ -55,7 +55,7 @@ def _close_command(state: Execution, event: RecordedEvent) -> tuple[Slot, Unit]:
 
 def command_completed(state: Execution, event: RecordedEvent, _: Payload) -> None:
     slot, unit = _close_command(state, event)
-    succeed(state, slot, unit, pointer(event))
+    succeed(state, slot, unit, event)
 
 
 def command_failed(state: Execution, event: RecordedEvent, _: Payload) -> None:
@@ -99,6 +99,6 @@ def child_completed(state: Execution, event: RecordedEvent, payload: Payload) ->
     unit = state.unit(slot)
     unit.close()
     if payload["status"] == ExecutionStatus.COMPLETED:
-        succeed(state, slot, unit, pointer(event))
+        succeed(state, slot, unit, event)
     else:
         fail_try(state, slot, unit, pointer(event))

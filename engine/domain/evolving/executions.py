@@ -18,7 +18,9 @@ def started(state: Execution, event: RecordedEvent, payload: Payload) -> None:
     state.key = payload.get("key")
     parent = payload.get("parent")
     if parent is not None:
-        state.parent = Parent(int(parent["execution_id"]), parent["step"], parent["depth"])
+        state.parent = Parent(
+            int(parent["execution_id"]), parent["step"], parent["depth"], parent.get("item")
+        )
     state.started_at = event.recorded_at
     if "deadline" in payload:
         state.deadline = parse_iso(payload["deadline"])

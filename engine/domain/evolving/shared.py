@@ -10,6 +10,7 @@ from engine.domain.carried import carried_value
 from engine.domain.effects import STEP_TIMERS
 from engine.domain.events import RecordedEvent, parse_iso
 from engine.domain.execution import Due, Execution, Pointer, Slot, StepState, Unit
+from engine.domain.handles import bytes_apart
 from engine.domain.vocabulary import ACTIVE_STEPS, SETTLED_STEPS, StepStatus
 
 Payload = dict[str, Any]
@@ -72,18 +73,19 @@ def begin_deadline(state: Execution, slot: Slot, payload: Payload) -> None:
         state.timers[f"{slot}:deadline"] = parse_iso(payload["step_deadline"])
 
 
-def succeed(state: Execution, slot: Slot, unit: Unit, output: Pointer) -> None:
+def succeed(state: Execution, slot: Slot, unit: Unit, event: RecordedEvent) -> None:
     """An attempt has succeeded: of a step, of an item or of an undoing."""
     unit.lost = 0
     step = state.step(slot.step)
     if slot.undoing:
         state.agenda.append(Due("undone", slot.step))
     elif slot.item is None or step.map is None:
-        step.output = output
+        step.output = pointer(event)
         state.agenda.append(Due("succeeded", slot.step))
     else:
         del step.map.open[slot.item]
-        step.map.bytes += output.bytes
+        step.map.bytes += pointer(event).bytes
+        step.map.apart += bytes_apart(event.event_type, event.payload)
         state.agenda.append(Due("map", slot.step))
 
 
@@ -116,7 +118,7 @@ def cancel_open(state: Execution, event: RecordedEvent) -> None:
             step.close()
             step.waiting = None
             if step.map is not None:
-                step.map.open.clear()
+                step.map.drop()
     for open_things in (state.commands, state.children, state.waits, state.timers):
         open_things.clear()
     state.agenda.clear()

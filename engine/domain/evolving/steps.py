@@ -6,7 +6,7 @@ from engine.domain.events import RecordedEvent
 from engine.domain.evolving.shared import Payload, begin_deadline, begin_visit, close_unit, named, pointer
 from engine.domain.evolving.waits import close_wait
 from engine.domain.execution import Due, Execution, MapState, Pointer, Slot, StepState, Unit
-from engine.domain.vocabulary import StepStatus
+from engine.domain.vocabulary import SETTLED_STEPS, StepStatus
 
 
 def _settle(state: Execution, event: RecordedEvent, status: StepStatus, payload: Payload) -> StepState:
@@ -24,7 +24,7 @@ def _settle(state: Execution, event: RecordedEvent, status: StepStatus, payload:
     for slot, unit in _open_units(name, step):
         close_unit(state, slot, unit)
     if step.map is not None:
-        step.map.open.clear()
+        step.map.drop()
     return step
 
 
@@ -40,20 +40,32 @@ def step_completed(state: Execution, event: RecordedEvent, payload: Payload) -> 
 
 def step_failed(state: Execution, event: RecordedEvent, payload: Payload) -> None:
     if event.item is not None:
-        _give_up_item(state, Slot(named(event), event.item))
+        _give_up_item(state, Slot(named(event), event.item), pointer(event))
         return
+    culprit = _culprit(state, named(event), payload)
     step = _settle(state, event, StepStatus.FAILED, payload)
     step.error = pointer(event)
+    if step.map is not None and culprit is not None:
+        step.map.blame(culprit)
     state.agenda.append(Due("settled" if step.handled else "failed", named(event)))
 
 
-def _give_up_item(state: Execution, slot: Slot) -> None:
+def _culprit(state: Execution, name: str, payload: Payload) -> int | None:
+    """The item whose failure fails its step; it may not even have begun."""
+    item, found = payload["error"].get("item"), state.step(name).map
+    if found is None or not isinstance(item, int) or state.status_of(name) in SETTLED_STEPS:
+        return None
+    state.unit(Slot(name, item))
+    return item
+
+
+def _give_up_item(state: Execution, slot: Slot, error: Pointer) -> None:
     unit = state.unit(slot)
     close_unit(state, slot, unit)
     found = state.step(slot.step).map
     if found is not None and slot.item is not None:
-        del found.open[slot.item]
-        found.failed |= 1 << slot.item
+        found.give_up(slot.item)
+        found.error_bytes += error.bytes
     state.agenda.append(Due("map", slot.step))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from engine.domain.expression import ExpressionFailed
@@ -35,10 +35,12 @@ def _not_available(name: str) -> ExpressionFailed:
     return ExpressionFailed("not_available", f"'{name}' is not available here")
 
 
-def path_reader(name: str, nodes: Sequence[Node], keys: Sequence[str], *, opens: bool) -> Closure:
+def path_reader(
+    name: str, nodes: Sequence[Node], keys: Sequence[str], taken: Callable[[Handle], object]
+) -> Closure:
     """Read a whole chain `name.key.key` in one closure, `nodes` naming each link in errors.
 
-    A handle at its end is opened, or else given as it is.
+    `taken` is what becomes of a handle at its end.
     """
     links = tuple(zip(keys, nodes, strict=True))
 
@@ -49,7 +51,7 @@ def path_reader(name: str, nodes: Sequence[Node], keys: Sequence[str], *, opens:
             raise _not_available(name) from None
         for key, node in links:
             value = value[key] if type(value) is dict and key in value else member(value, key, node)
-        return value.open() if opens and type(value) is Handle else value
+        return taken(value) if type(value) is Handle else value
 
     return read
 
@@ -63,6 +65,16 @@ def variable_reader(slot: int, nodes: Sequence[Node], keys: Sequence[str]) -> Cl
         for key, node in links:
             value = value[key] if type(value) is dict and key in value else member(value, key, node)
         return value
+
+    return read
+
+
+def index_reader(operand: Closure, key: Closure, node: Node, taken: Callable[[Handle], object]) -> Closure:
+    """Read `operand[key]`; `taken` is what becomes of a handle that this gives."""
+
+    def read(frame: Frame) -> object:
+        value = member(operand(frame), key(frame), node)
+        return taken(value) if type(value) is Handle else value
 
     return read
 
@@ -104,11 +116,19 @@ def _found(value: object, key: object, node: Node) -> object:
     if isinstance(value, Maybe):
         return optional_member(value.value, key, node) if value.present else NOTHING
     if isinstance(value, Handle):
-        return _found(value.open(), key, node)
+        return _of_handle(value, key, node)
     if kind_of(value) == "list" and not isinstance(node, Select):
         assert isinstance(value, Sequence)  # noqa: S101  # by its kind
         return _of_list(value, key, node)
     raise _no_container(value, node)
+
+
+def _of_handle(value: Handle, key: object, node: Node) -> object:
+    """What lies in a value that is kept apart; of a long list only the element is read."""
+    place = int(key) if isinstance(key, float) and key.is_integer() else key
+    if value.count is None or type(place) is not int:
+        return _found(value.open(), key, node)
+    return value.element(place) if 0 <= place < value.count else _ABSENT
 
 
 def _of_map(value: Mapping[object, object], key: object, node: Node) -> object:
@@ -152,8 +172,14 @@ class MissingKey(ExpressionFailed):
             return ExpressionFailed(
                 "missing_key", f"{where}: no such key; {_instead(self._value, self._key)}"
             )
-        length = len(self._value) if isinstance(self._value, Sequence) else 0
+        length = _length(self._value)
         return ExpressionFailed("missing_key", f"{where}: no such index; the list has {length} elements")
+
+
+def _length(value: object) -> int:
+    if isinstance(value, Handle):
+        return value.count or 0
+    return len(value) if isinstance(value, Sequence) else 0
 
 
 def _instead(value: Mapping[object, object], key: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from engine.domain.expression import ExpressionFailed
+from engine.domain.handles import Handle
 from engine.language.expressions.frame import Closure, Frame, mismatch
 from engine.language.expressions.overloads import Overload
 from engine.language.expressions.syntax import Call, path
@@ -61,6 +62,24 @@ def overloaded(node: Call, overloads: Sequence[Overload], arguments: Sequence[Cl
         if found is None:
             raise _meaningless(node, kinds)
         return found(frame, *values)
+
+    return call
+
+
+def sized(node: Call, overloads: Sequence[Overload], argument: Closure) -> Closure:
+    """Call `size()`: a list that is kept apart need not be read for its length."""
+    table = {overload.kinds[0]: overload.run for overload in overloads}
+
+    def call(frame: Frame) -> object:
+        value = argument(frame)
+        if type(value) is Handle:
+            if value.count is not None:
+                return value.count
+            value = value.open()
+        found = table.get(kind_of(value))
+        if found is None:
+            raise _meaningless(node, [kind_of(value)])
+        return found(frame, value)
 
     return call
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from engine.domain.handles import Handle
 from engine.language.expressions.access import (
     constant_key,
     has_member,
+    index_reader,
     member,
     name_reader,
     optional_member,
@@ -15,7 +17,7 @@ from engine.language.expressions.access import (
     variable_reader,
 )
 from engine.language.expressions.analysis import Analysis
-from engine.language.expressions.calling import host_call, or_else, overloaded
+from engine.language.expressions.calling import host_call, or_else, overloaded, sized
 from engine.language.expressions.containers import (
     COST_OF_CONTAINER,
     list_with_optionals,
@@ -40,6 +42,7 @@ from engine.language.expressions.operators import (
     invert,
     negate,
 )
+from engine.language.expressions.passing import passed_on
 from engine.language.expressions.syntax import (
     Binary,
     Call,
@@ -62,18 +65,22 @@ _COST_OF_CALL = 4
 _COST_OF_OPTIONAL = 2
 
 
+def _as_it_is(handle: Handle) -> Handle:
+    return handle
+
+
 class Compiler:
     """Compiles one tree; `cost` is the fuel of its nodes, `slots` how many variables its macros need.
 
-    `passed` are the nodes that may give a handle.
+    `passed` are the nodes whose value becomes part of the result as it is.
     """
 
     def __init__(self, analysis: Analysis, passed: frozenset[int] = frozenset()) -> None:
         self.cost = 0
         self.slots = 0
         self._analysis = analysis
-        self._passed = passed
         self._variables: list[str] = []
+        self._taken: dict[int, Callable[[Handle], object]] = dict.fromkeys(passed, Handle.passed)
 
     def compile(self, node: Node) -> Closure:
         """Compile a node with all below it."""
@@ -112,16 +119,16 @@ class Compiler:
         chain = self._chain(node)
         if chain is not None:
             return chain
-        operand, key = self.compile(node.operand), self.compile(node.key)
+        operand, key = self._unopened(node.operand), self.compile(node.key)
         if node.optional:
             self.cost += _COST_OF_OPTIONAL
             return lambda frame: optional_member(operand(frame), key(frame), node)
-        return lambda frame: member(operand(frame), key(frame), node)
+        return index_reader(operand, key, node, self._taken.get(id(node), Handle.open))
 
     def _chain(self, node: Node) -> Closure | None:
         nodes: list[Node] = []
         keys: list[str] = []
-        opens = id(node) not in self._passed
+        taken = self._taken.get(id(node), Handle.open)
         while isinstance(node, Select | Index):
             key = constant_key(node)
             if key is None:
@@ -135,7 +142,12 @@ class Compiler:
         slot = self._slot(node.name)
         if slot is not None:
             return variable_reader(slot, nodes[::-1], keys[::-1])
-        return path_reader(node.name, nodes[::-1], keys[::-1], opens=opens)
+        return path_reader(node.name, nodes[::-1], keys[::-1], taken)
+
+    def _unopened(self, node: Node) -> Closure:
+        """Compile a node whose value may be a handle: its length is known, its elements can be read alone."""
+        self._taken |= dict.fromkeys(passed_on(node), _as_it_is)
+        return self.compile(node)
 
     def _has(self, node: Has) -> Closure:
         select = node.select
@@ -201,6 +213,8 @@ class Compiler:
     def _call(self, node: Call) -> Closure:
         self.cost += _COST_OF_CALL
         parts = node.arguments if node.target is None else (node.target, *node.arguments)
+        if node.function == "size" and len(parts) == 1:
+            return sized(node, FUNCTIONS["size"], self._unopened(parts[0]))
         arguments = [self.compile(part) for part in parts]
         if node.target is None and node.function in self._analysis.calls:
             return host_call(name_reader(node.function), arguments)
