@@ -200,9 +200,11 @@ class Client:
         return cast("IncidentList", await self._ask("GET", f"{_path(execution_id)}/incidents"))["items"]
 
     async def payload(self, uri: str) -> JsonValue:
-        """Return the large value that a reference names: `payload:<execution_id>/<sha256>`."""
-        execution_id, _, sha256 = uri.removeprefix("payload:").partition("/")
-        return await self._ask("GET", f"{_path(execution_id)}/payloads/{quote(sha256, safe='')}")
+        """Return the large value that a reference names: `payload:<execution_id>/...` or `map:...`."""
+        scheme, _, rest = uri.rpartition(":")
+        execution_id, _, name = rest.partition("/")
+        kind, kept = ("maps", "/") if scheme == "map" else ("payloads", "")
+        return await self._ask("GET", f"{_path(execution_id)}/{kind}/{quote(name, safe=kept)}")
 
     async def cancel(
         self, execution_id: str, reason: str | None = None, *, compensate: bool = False

@@ -21,7 +21,7 @@ from engine.runtime.http import make_app, serve
 from engine.runtime.process import ProcessContext, run_process
 from engine.runtime.settings import HttpSettings, PublicApiProcess
 from engine.write.desk import open_desk
-from public_api import access, incidents, operating, playbooks, reading
+from public_api import access, incidents, maps, operating, playbooks, reading
 from public_api import executions as commands
 from public_api.routes import Api, bind
 from public_api.waiters import Read, Waiters
@@ -37,6 +37,7 @@ ROUTES = [
     *operating.routes.routes,
     *reading.routes.routes,
     *incidents.routes.routes,
+    *maps.routes.routes,
 ]
 
 

@@ -19,13 +19,14 @@ from worker import metrics
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from engine.domain.handles import PayloadKey
+    from engine.domain.handles import MapKey, PayloadKey
     from worker.credentials import Token
 
 _log = structlog.get_logger(__name__)
 
 BASE = "/api/internal"
 PAYLOADS = "/payloads"
+MAPS = "/maps"
 CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 AWAY_SECONDS = 15.0
@@ -84,6 +85,19 @@ class InternalApi:
         async def fetch() -> bytes:
             with self._watched(PAYLOADS):
                 return await self._send("GET", _place_of(key), None, REQUEST_SECONDS)
+
+        return await self._insist(fetch)
+
+    async def fetch_map(self, key: MapKey, after: int) -> bytes:
+        """Return a page of the events that tell what a map gave, asked for until the API answers.
+
+        Raises `Invalid` where there is no such map.
+        """
+        path = f"{MAPS}/{key.uri.removeprefix('map:')}?after={after}"
+
+        async def fetch() -> bytes:
+            with self._watched(MAPS):
+                return await self._send("GET", path, None, REQUEST_SECONDS)
 
         return await self._insist(fetch)
 

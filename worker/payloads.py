@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from engine.domain.handles import MOST_BYTES, PayloadKey, parse_uri, reference_at, replaced
+from engine.domain.handles import MOST_BYTES, PayloadKey, Referring
 from engine.errors import Invalid, TooLarge
 from worker.commands import INLINE_BYTES, Command, Result, completed, referring
+from worker.fetching import Fetching
 from worker.tools.contract import ToolFailed
 
 if TYPE_CHECKING:
@@ -46,27 +47,10 @@ class Payloads:
         return referring(command, key.uri, started_at)
 
     async def input(self, command: Command) -> object:
-        """Return the command's input with its payloads in place; raises `ToolFailed` when one is gone."""
-        value, fetched = command.input, dict[str, object]()
-        for place in command.handles:
-            uri = reference_at(value, place)["uri"]
-            if uri not in fetched:
-                fetched[uri] = await self._fetch(uri)
-            value = replaced(value, [(place, fetched[uri])])
-        return value
+        """Return the command's input with everything that it refers to in place.
 
-    async def _fetch(self, uri: str) -> object:
-        key = parse_uri(uri)
-        if key is None:
-            raise ToolFailed("unknown_payload", f"{uri} is no address of a payload")
-        try:
-            data = await self._api.fetch_payload(key)
-        except Invalid as refusal:
-            raise ToolFailed(refusal.code, refusal.detail) from None
-        if sha256(data).digest() != key.sha256:
-            raise ToolFailed("bad_payload", f"{uri} has another hash")
-        try:
-            content: object = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            raise ToolFailed("validation", f"{uri} is no JSON") from None
-        return content
+        Raises `ToolFailed` when something is gone, and `value_too_large` beyond 64 MiB.
+        """
+        if not command.handles:
+            return command.input
+        return await Fetching(self._api).filled(Referring(command.input, command.handles))

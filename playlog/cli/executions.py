@@ -78,7 +78,7 @@ async def steps(session: Session, execution: IdArgument) -> None:
 
 async def payload(
     session: Session,
-    uri: Annotated[str, typer.Argument(metavar="URI", help="What a reference names: payload:ID/SHA256.")],
+    uri: Annotated[str, typer.Argument(metavar="URI", help="What a reference names: payload:... or map:...")],
 ) -> None:
     """Show a large value that an output or an event only refers to."""
     async with session.client() as client:

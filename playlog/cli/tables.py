@@ -73,7 +73,8 @@ def _kept_apart(value: JsonValue) -> str:
     uri, size = reference.get("uri"), reference.get("bytes")
     if not isinstance(uri, str) or not isinstance(size, int):
         return ""
-    return f"{bytes_text(size)}, shown by: playlog payload {uri}"
+    count = f"{reference['count']} elements, " if isinstance(reference.get("count"), int) else ""
+    return f"{count}{bytes_text(size)}, shown by: playlog payload {uri}"
 
 
 def _error(value: JsonValue) -> str:

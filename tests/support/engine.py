@@ -12,7 +12,7 @@ from engine.domain.advance import replay
 from engine.domain.events import RecordedEvent, from_row
 from engine.domain.execution import Execution, initial
 from engine.language import parse
-from engine.write import catalog, commands, executions
+from engine.write import catalog, commands, deliveries, executions
 from engine.write.commands import Claimed, Lease, Result
 from engine.write.definitions import Definitions
 from engine.write.requests import Committed
@@ -60,6 +60,14 @@ class Engine:
             await self.settle(*(result_of(command, answer(command)) for command in claimed))
             done += len(claimed)
         return done
+
+    async def deliver(self) -> None:
+        """Carry out the deliveries that the commits since the last call have written, and what follows."""
+        batch = [delivery for committed in self.committed for delivery in committed.deliveries]
+        self.committed.clear()
+        if batch:
+            await deliveries.carry_out(self.connection, self.appender, self.definitions, batch)
+            await self.deliver()
 
     async def log(self, execution_id: int) -> list[RecordedEvent]:
         return [from_row(row) for row in await self.connection.fetch(EVENTS, execution_id)]

@@ -1,4 +1,4 @@
-"""What the items of a map gave: read by deciding as far as it is small, passed on whole, told apart from data."""
+"""What the items of a map gave: read by deciding where it is small, passed on whole, told from data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from hashlib import sha256
 import orjson
 import pytest
 
+from engine.domain.handles import MapKey, PayloadKey
 from engine.write import payloads
 from engine.write.commands import Claimed, Lease, Result
-from engine.domain.handles import MapKey, PayloadKey
 from tests.support.engine import Engine, result_of
 
 MAPPED = """
@@ -183,8 +183,6 @@ async def test_elements_that_are_payloads_stay_references_and_data_that_looks_li
 
 
 async def test_a_parent_passes_on_and_reads_what_the_map_of_its_child_gave(engine: Engine) -> None:
-    from tests.integration.write.test_children import deliver
-
     await engine.register(mapped("{}") + 'output: {rows: "${ steps.each.output }"}')
     await engine.register("""
 playbook: t/parent
@@ -194,11 +192,11 @@ steps:
      count: "${ size(steps.child.output.rows) }", last: "${ steps.child.output.rows[9].of }"}}
 """)
     await engine.start("t/parent")
-    await deliver(engine)
+    await engine.deliver()
     text = "x" * 30 * KIB
     await engine.settle(*(result_of(each, {"of": each.item, "text": text}) for each in await engine.claim()))
     await engine.complete(await used(engine))
-    await deliver(engine)
+    await engine.deliver()
     command = await used(engine)
     asked = orjson.loads(command.input)
     assert (asked["count"], asked["last"]) == (10, 9)

@@ -144,4 +144,6 @@ async def test_a_large_value_is_asked_for_where_its_address_says() -> None:
 
     async with api(handler) as client:
         found = await client.payload("payload:17/" + "ab" * 32)
+        gathered = await client.payload("map:17/price/3-9/outputs")
     assert found == {"asked": "/api/v1/executions/17/payloads/" + "ab" * 32}
+    assert gathered == {"asked": "/api/v1/executions/17/maps/price/3-9/outputs"}

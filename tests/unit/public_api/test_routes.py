@@ -12,6 +12,7 @@ from public_api.reading import ReadQuery
 from public_api.routes import BASE, Group, Route, bind
 
 EXAMPLES = {"execution_id": "17", "name": "approved", "key": "orders/7", "path": "team/orders", "sha256": "0"}
+EXAMPLES |= {"step": "price", "span": "3-9", "what": "outputs"}
 
 
 def named(method: str, path: str) -> Route:
