@@ -41,7 +41,7 @@ def item_events(key: MapKey, events: Iterable[RecordedEvent]) -> list[ItemEvent]
 
 
 def gathered(key: MapKey, total: int, events: Iterable[ItemEvent]) -> object:
-    """The outputs of `total` items in their order, null for one that was given up; or the errors of these.
+    """The outputs of `total` items, null for one that was given up, or the errors of these; in item order.
 
     Parts that are kept as payloads stay references, told by `Referring`. With a single item it is its output
     alone.
@@ -49,7 +49,7 @@ def gathered(key: MapKey, total: int, events: Iterable[ItemEvent]) -> object:
     types = types_of(key)
     wanted = [event for event in events if event.event_type in types]
     if key.what == "errors":
-        return [_error(event) for event in wanted]
+        return [_error(event) for event in sorted(wanted, key=lambda event: event.item)]
     outputs: list[object] = [None] * total
     places: list[Place] = []
     for event in wanted:
