@@ -19,6 +19,7 @@ BENCHMARKS = {
     "concurrency": "what a concurrency key costs, beside a line of 1,000,000 commands and in it",
     "subjects": "a stream with a subject an execution against one with a subject a shard",
     "kit": "trying the orders playbook out in memory, with scripted tools",
+    "maps": "an item of a long map and a round of a long repeat, against short ones",
     "expressions": "what guards and templates cost, and how long a hostile expression holds on",
 }
 

@@ -22,7 +22,10 @@ MOST_OPENED = 32
 
 
 class Lacking(Exception):  # noqa: N818  # named as the fact it reports
-    """Deciding needs values of the log, payloads, or ids, that it was not given; nothing has been changed."""
+    """Deciding needs values of the log, payloads, or ids, that it was not given; nothing has been changed.
+
+    `ids` is how many it has to find, those among them that it was given already.
+    """
 
     def __init__(self, versions: Iterable[int] = (), ids: int = 0, payloads: Iterable[str] = ()) -> None:
         super().__init__("values, payloads or ids are lacking")
@@ -55,10 +58,9 @@ class Supply:
         return self.ids[self.taken - 1]
 
     def reserve(self, count: int) -> None:
-        """Make sure of so many ids before a long decision; raises `Lacking` for those that are missing."""
-        missing = count - len(self.ids)
-        if missing > 0:
-            raise Lacking(ids=missing)
+        """Make sure of so many ids before a long decision; raises `Lacking` when some are missing."""
+        if count > len(self.ids):
+            raise Lacking(ids=count)
 
     def use_up(self) -> None:
         """Forget the ids that a finished decision has taken; an unfinished one takes them again."""

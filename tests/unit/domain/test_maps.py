@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 
+from engine.domain.scope import Lacking, Supply
 from engine.domain.snapshot import encode
 from engine.domain.vocabulary import ExecutionStatus
-from tests.support.play import Play, given
+from tests.support.play import BEGINNING, Play, given
 
 PRICES = """
 playbook: t/prices
@@ -127,6 +130,14 @@ def test_rule_10_the_state_of_a_map_does_not_grow_with_its_items() -> None:
             play.complete(f"price[{item}]", item)
         sizes.append(len(encode(play.state)))
     assert sizes[1] < sizes[0] + 50
+
+
+def test_ids_for_many_items_are_asked_for_by_how_many_there_must_be() -> None:
+    supply = Supply(now=BEGINNING, ids=deque([1, 2, 3]))
+    supply.reserve(3)
+    with pytest.raises(Lacking) as lacking:
+        supply.reserve(5)
+    assert lacking.value.ids == 5
 
 
 def test_a_lost_item_is_issued_again_without_using_up_a_try() -> None:
