@@ -45,24 +45,25 @@ class Standing(TypedDict):
     status: Status
 
 
-class Progress(TypedDict):
-    """How many steps there are, and where they stand."""
-
-    total: int
-    completed: int
-    failed: int
-    running: int
-    skipped: int
-
-
 class Items(TypedDict):
-    """How far a map is: `open` items are being tried, `left` have not begun."""
+    """How far maps are: `open` items are being tried, `left` have not begun; others were cut short."""
 
     total: int
     completed: int
     failed: int
     open: int
     left: int
+
+
+class Progress(TypedDict):
+    """How many steps there are, and where they stand; `items` are those of all maps together."""
+
+    total: int
+    completed: int
+    failed: int
+    running: int
+    skipped: int
+    items: Items | None
 
 
 class Waiting(TypedDict):
@@ -144,6 +145,7 @@ class Step(TypedDict):
     attempts: int
     failures: int
     lost: int
+    items: Items | None
     skip_reason: str | None
     started_at: str | None
     ended_at: str | None
@@ -163,6 +165,7 @@ class Event(TypedDict):
     event_type: str
     step: str | None
     attempt: int | None
+    item: int | None
     status: str
     payload: JsonValue
     meta: JsonValue

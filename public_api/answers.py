@@ -104,24 +104,25 @@ class ExecutionPage(TypedDict):
     next_cursor: str | None
 
 
-class Progress(TypedDict):
-    """How many steps there are and where they stand."""
-
-    total: int
-    completed: int
-    failed: int
-    running: int
-    skipped: int
-
-
 class Items(TypedDict):
-    """How far a map is."""
+    """How far maps are: `open` items are being tried, `left` have not begun; others were cut short."""
 
     total: int
     completed: int
     failed: int
     open: int
     left: int
+
+
+class Progress(TypedDict):
+    """How many steps there are and where they stand, and the items of all maps together."""
+
+    total: int
+    completed: int
+    failed: int
+    running: int
+    skipped: int
+    items: Items | None
 
 
 class Waiting(TypedDict):
@@ -175,6 +176,7 @@ class StepItem(TypedDict):
     attempts: int
     failures: int
     lost: int
+    items: Items | None
     skip_reason: str | None
     child: str | None
     started_at: str | None

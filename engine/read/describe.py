@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.domain.carried import carried_value
 from engine.domain.events import RecordedEvent, iso
-from engine.domain.execution import Execution, StepState
+from engine.domain.execution import Execution, MapState, StepState
 from engine.domain.vocabulary import ACTIVE_STEPS, EventType, StepStatus
 from engine.domain.waiting import Wait, What, waits_for
 
@@ -72,7 +72,7 @@ def describe(state: Execution, values: Values, pools: Pools | None = None) -> Js
 
 
 def progress(state: Execution, pools: Pools | None) -> Json:
-    """How many steps there are and where they stand; `running` are the active ones of every kind."""
+    """How many steps, and items of their maps, there are; `running` are the active ones of every kind."""
     statuses = [step.status for step in state.steps.values()]
     return {
         "total": len(state.steps) if pools is None else len(pools),
@@ -80,6 +80,20 @@ def progress(state: Execution, pools: Pools | None) -> Json:
         "failed": statuses.count(StepStatus.FAILED),
         "running": sum(status in ACTIVE_STEPS for status in statuses),
         "skipped": statuses.count(StepStatus.SKIPPED),
+        "items": _items([step.map for step in state.steps.values() if step.map is not None]),
+    }
+
+
+def _items(maps: Sequence[MapState]) -> Json | None:
+    """Where the items of maps stand; None without a map."""
+    if not maps:
+        return None
+    return {
+        "total": sum(each.total for each in maps),
+        "completed": sum(each.successes for each in maps),
+        "failed": sum(each.failures for each in maps),
+        "open": sum(len(each.open) for each in maps),
+        "left": sum(each.total - each.next for each in maps),
     }
 
 
@@ -160,9 +174,9 @@ def _issued(event: RecordedEvent, number: int) -> Json:
 
 
 def _attempt_of(attempts: Sequence[Json], event: RecordedEvent) -> Json | None:
-    """The attempt that an event belongs to: by its command, else the newest; late events to none."""
+    """The attempt that an event belongs to: by its command, else its item's newest; late events to none."""
     if event.command_id is None:
-        return attempts[-1] if attempts else None
+        return next((attempt for attempt in reversed(attempts) if attempt["item"] == event.item), None)
     command_id = str(event.command_id)
     return next((attempt for attempt in reversed(attempts) if attempt["command_id"] == command_id), None)
 
@@ -217,6 +231,7 @@ def _step(name: str, step: StepState) -> Json:
         "attempts": step.attempt,
         "failures": step.failures,
         "lost": step.lost,
+        "items": None if step.map is None else _items([step.map]),
         "skip_reason": step.skip_reason,
         "child": None if step.child_id is None else str(step.child_id),
         "started_at": moment(step.started_at),

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from playlog.answers import Execution, Incident, Waiting
-from playlog.cli.tables import duration, local_time, status_text, value_view
+from playlog.cli.tables import duration, items_text, local_time, status_text, value_view
 
 WORDS: Mapping[str, str] = {
     "claim": "waits for a worker of pool {name}",
@@ -82,12 +82,14 @@ def _facts(execution: Execution) -> list[tuple[str, RenderableType]]:
     progress = execution["progress"]
     counts = [f"{progress['completed']} of {progress['total']} steps completed"]
     counts += [f"{progress[kind]} {kind}" for kind in ("failed", "running", "skipped") if progress[kind]]
+    items = items_text(progress["items"])
     facts: list[tuple[str, RenderableType]] = [
         ("execution", Text(execution["execution_id"])),
         ("playbook", Text(f"{execution['playbook'] or '-'} version {execution['playbook_version']}")),
         ("status", status_text(execution["status"])),
         ("version", Text(str(execution["version"]))),
         ("progress", Text(", ".join(counts))),
+        *([("items", Text(items))] if items else []),
         ("started", Text(local_time(execution["started_at"]))),
         ("duration", Text(duration(execution["started_at"], execution["ended_at"]))),
     ]

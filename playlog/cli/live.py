@@ -57,8 +57,14 @@ def render_event(event: Event) -> Text:
     text.append(f"{clock(event['recorded_at'])}  ", style="dim")
     kind = event["event_type"]
     text.append(f"{kind:<{TYPE_WIDTH}}", style=_style(kind))
-    text.append(f"{event['step'] or '':<{STEP_WIDTH}} ", style="bold")
+    text.append(f"{_place(event):<{STEP_WIDTH}} ", style="bold")
     return text.append(detail(event), style="dim" if kind in MINOR else "")
+
+
+def _place(event: Event) -> str:
+    """The step, and of its map the item: `price[17]`."""
+    step = event["step"] or ""
+    return step if event["item"] is None else f"{step}[{event['item']}]"
 
 
 def clock(moment: str) -> str:
@@ -102,9 +108,16 @@ def _wait(payload: Mapping[str, JsonValue]) -> str:
     return f"{what} until {clock(str(until))[:8]}" if until else what
 
 
+def _closed(payload: Mapping[str, JsonValue]) -> str:
+    failed = f", {payload['failed']} failed" if payload.get("failed") else ""
+    return f"{payload.get('completed')} items completed{failed}"
+
+
 _DETAILS: dict[str, Callable[[Mapping[str, JsonValue]], str]] = {
     EventType.COMMAND_ISSUED: lambda _: "",
     EventType.WAIT_OPENED: _wait,
+    EventType.MAP_OPENED: lambda payload: f"{payload.get('count')} items",
+    EventType.MAP_CLOSED: _closed,
     EventType.WAIT_SATISFIED: lambda _: "",
     EventType.SIGNAL_RECEIVED: lambda payload: str(payload.get("name", "")),
     EventType.STEP_SKIPPED: lambda payload: str(payload.get("reason", "")),

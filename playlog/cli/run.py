@@ -16,6 +16,7 @@ from playlog.answers import Execution, Standing
 from playlog.cli.command import command
 from playlog.cli.failures import FAILED, OK
 from playlog.cli.live import MINOR, print_event
+from playlog.cli.live_maps import MapCounts
 from playlog.cli.playbooks import FAULTY, faults_of, register_source, registered_text, show_faults
 from playlog.cli.session import Session
 from playlog.cli.tables import duration, status_text, value_view
@@ -122,10 +123,13 @@ async def _follow(session: Session, client: Client, execution_id: str) -> Execut
     if session.json:
         return await client.wait(execution_id)
     last: Execution | None = None
+    counts = MapCounts()
     async for events, standing in client.follow(execution_id):
         for event in events:
-            if event["event_type"] not in MINOR:
+            if not counts.take(event) and event["event_type"] not in MINOR:
                 print_event(session.console, event)
+        for line in counts.lines():
+            session.console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
         last = standing
     return last or await client.get(execution_id)
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.domain.events import parse_iso
-from playlog.answers import Listed, Step
+from playlog.answers import Items, Listed, Step
 
 STYLES = {
     "completed": "green",
@@ -109,9 +109,19 @@ def steps_view(steps: Sequence[Step]) -> RenderableType:
             status_text(each["status"]),
             Text(str(each["attempts"]) if each["attempts"] else "-"),
             Text("-" if each["skip_reason"] else duration(each["started_at"], each["ended_at"])),
-            Text(each["skip_reason"] or "", style="dim"),
+            Text(each["skip_reason"] or items_text(each["items"]), style="dim"),
         )
     return table
+
+
+def items_text(items: Items | None) -> str:
+    """Where the items of maps stand: `120 of 200 items completed, 2 failed, 20 open`, or nothing."""
+    if items is None:
+        return ""
+    counts = [f"{items['completed']} of {items['total']} items completed"]
+    counts += [f"{items['failed']} failed"] if items["failed"] else []
+    counts += [f"{items['open']} open"] if items["open"] else []
+    return ", ".join(counts)
 
 
 def duration(started: str | None, ended: str | None) -> str:

@@ -21,7 +21,14 @@ async def test_an_execution_is_shown_as_of_its_snapshot(api: PublicApi) -> None:
         {"team": "a"},
         ["only"],
     )
-    assert shown["progress"] == {"total": 1, "completed": 0, "failed": 0, "running": 1, "skipped": 0}
+    assert shown["progress"] == {
+        "total": 1,
+        "completed": 0,
+        "failed": 0,
+        "running": 1,
+        "skipped": 0,
+        "items": None,
+    }
     assert answer.headers["Playlog-Projection-Version"] == "2"
     assert answer.headers["Cache-Control"] == "no-cache"
     by_key = await api.get("/executions/by-key/mine")

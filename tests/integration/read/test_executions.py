@@ -40,7 +40,7 @@ async def test_a_complete_execution_shows_inputs_output_and_progress(engine: Eng
         "ended_at": iso(log[-1].recorded_at),
         "parent": None,
         "current_steps": [],
-        "progress": {"total": 2, "completed": 2, "failed": 0, "running": 0, "skipped": 0},
+        "progress": {"total": 2, "completed": 2, "failed": 0, "running": 0, "skipped": 0, "items": None},
         "waiting_for": [],
     }
     assert await executions.by_key(engine.connection, "order-1") == execution_id
@@ -78,7 +78,14 @@ async def test_a_live_execution_shows_whom_it_waits_for(engine: Engine) -> None:
     await advance(engine.connection, [execution_id])
     found = await executions.get(engine.connection, execution_id)
     assert found is not None
-    assert found.document["progress"] == {"total": 2, "completed": 1, "failed": 0, "running": 1, "skipped": 0}
+    assert found.document["progress"] == {
+        "total": 2,
+        "completed": 1,
+        "failed": 0,
+        "running": 1,
+        "skipped": 0,
+        "items": None,
+    }
     waiting = found.document["waiting_for"]
     assert isinstance(waiting, list)
     state = await engine.state(execution_id)
@@ -98,7 +105,14 @@ async def test_a_foreign_execution_is_shown_without_a_definition(engine: Engine)
     assert found is not None
     assert found.document["definition_hash"] is None
     assert (found.document["status"], found.document["inputs"]) == ("completed", None)
-    assert found.document["progress"] == {"total": 1, "completed": 0, "failed": 0, "running": 1, "skipped": 0}
+    assert found.document["progress"] == {
+        "total": 1,
+        "completed": 0,
+        "failed": 0,
+        "running": 1,
+        "skipped": 0,
+        "items": None,
+    }
 
 
 async def test_what_is_not_projected_is_none(engine: Engine) -> None:

@@ -110,6 +110,7 @@ def test_the_total_counts_the_definition_where_it_is_known(pools: dict[str, str 
         "failed": 0,
         "running": 1,
         "skipped": 0,
+        "items": None,
     }
 
 
@@ -186,3 +187,40 @@ def test_an_attempt_that_the_end_cut_short_stays_cancelled_after_a_retry() -> No
     play.reopen()
     assert [attempt["status"] for attempt in shown(play, "first")] == ["cancelled", "queued"]
     assert describe(play.state, Values(), POOLS)["ended_at"] is None
+
+
+MAPPED = """
+playbook: tests/mapped
+steps:
+  - {name: each, tool: noop, map: {items: [1, 2, 3, 4, 5], max_in_flight: 3%s}, retry: {max_attempts: 1}}
+"""
+
+
+def test_the_items_of_a_map_are_counted_and_those_cut_short_are_neither_completed_nor_failed() -> None:
+    play = given(MAPPED % ", on_item_error: continue")
+    play.complete("each[0]")
+    play.fail("each[1]")
+    standing = {"total": 5, "completed": 1, "failed": 1, "open": 3, "left": 0}
+    assert describe(play.state, Values(), {"each": None})["progress"]["items"] == standing  # type: ignore[index]
+    assert describe_steps(play.state, {"each": None})[0]["items"] == standing
+    play = given(MAPPED % "")
+    play.complete("each[0]")
+    play.fail("each[1]")
+    assert describe_steps(play.state, {"each": None})[0]["items"] == {
+        "total": 5,
+        "completed": 1,
+        "failed": 1,
+        "open": 0,
+        "left": 1,
+    }
+
+
+def test_an_attempt_of_a_child_of_an_item_is_told_by_the_item() -> None:
+    source = MAPPED.replace("tool: noop", "tool: playbook").replace(
+        "retry:", "with: {playbook: tests/two}, retry:"
+    )
+    play = given(source % "")
+    play.end_child("each[1]")
+    play.end_child("each[0]")
+    ended = [attempt["item"] for attempt in shown(play, "each") if attempt["ended_at"] is not None]
+    assert ended == [0, 1]

@@ -7,11 +7,17 @@ from pydantic import JsonValue
 from rich.console import Console
 
 from playlog.answers import Event
-from playlog.cli.live import detail, print_event
+from playlog.cli.live import detail, print_event, render_event
+from playlog.cli.live_maps import MapCounts
 
 
 def event(
-    kind: str, payload: JsonValue = None, *, step: str | None = "fetch", attempt: int | None = None
+    kind: str,
+    payload: JsonValue = None,
+    *,
+    step: str | None = "fetch",
+    attempt: int | None = None,
+    item: int | None = None,
 ) -> Event:
     return {
         "version": 3,
@@ -19,6 +25,7 @@ def event(
         "event_type": kind,
         "step": step,
         "attempt": attempt,
+        "item": item,
         "status": "COMPLETED",
         "payload": payload,
         "meta": None,
@@ -40,6 +47,8 @@ def event(
         (event("wait.opened", {"event": "approved"}), "waits for the signal approved"),
         (event("signal.received", {"name": "approved", "data": 1}), "approved"),
         (event("step.skipped", {"reason": "guard"}), "guard"),
+        (event("map.opened", {"count": 2, "items": [1, 2]}), "2 items"),
+        (event("map.closed", {"completed": 9, "failed": 1}), "9 items completed, 1 failed"),
         (event("execution.completed", {"output": {"n": 1}}, step=None), '{"n":1}'),
         (event("something.foreign", "text"), '"text"'),
     ],
@@ -55,3 +64,32 @@ def test_a_line_never_exceeds_the_width() -> None:
     (line,) = console.file.getvalue().splitlines()
     assert len(line) <= 80
     assert "execution.completed" in line
+
+
+def test_an_item_stands_beside_its_step() -> None:
+    assert "fetch[17]" in render_event(event("command.failed", {"data": "no"}, item=17)).plain
+
+
+def test_the_items_of_a_map_are_one_line_a_second_however_many_there_are() -> None:
+    now = [0.0]
+    counts = MapCounts(lambda: now[0])
+    said: list[str] = []
+    assert not counts.take(event("map.opened", {"count": 200}))
+    for number in range(100):
+        now[0] += 0.0625
+        assert counts.take(event("command.issued", item=number))
+        if number % 2:
+            assert counts.take(event("command.completed", item=number))
+        said += [line.plain for line in counts.lines()]
+    assert counts.take(event("child.completed", {"status": "completed"}, item=0))
+    assert counts.take(event("child.completed", {"status": "failed"}, item=2))
+    assert counts.take(event("command.failed", item=4))
+    assert counts.take(event("step.failed", {"error": {}}, item=2))
+    now[0] += 1
+    said += [line.plain for line in counts.lines()]
+    assert len(said) == 7
+    assert said[-1].endswith("fetch     51 of 200 items completed, 1 failed, 48 open")
+    assert not counts.take(event("step.completed"))
+    assert not counts.take(event("map.closed", {"completed": 199, "failed": 1}))
+    now[0] += 1
+    assert counts.lines() == []

@@ -24,13 +24,14 @@ def test_a_step_that_has_not_begun_has_no_duration() -> None:
 
 
 def test_markup_in_a_name_is_shown_as_it_is() -> None:
-    console = Console(file=io.StringIO(), width=80)
+    console = Console(file=io.StringIO(), width=120)
     step: Step = {
         "step": "[red]x[/red]",
         "status": "completed",
         "attempts": 1,
         "failures": 0,
         "lost": 0,
+        "items": {"total": 200, "completed": 120, "failed": 2, "open": 20, "left": 58},
         "skip_reason": None,
         "started_at": None,
         "ended_at": None,
@@ -38,6 +39,7 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
     console.print(steps_view([step]))
     assert isinstance(console.file, io.StringIO)
     assert "[red]x[/red]" in console.file.getvalue()
+    assert "120 of 200 items completed, 2 failed, 20 open" in console.file.getvalue()
 
 
 @pytest.mark.parametrize(("size", "text"), [(900, "900 bytes"), (307_200, "300 KiB"), (5_242_882, "5.0 MiB")])
@@ -48,6 +50,16 @@ def test_a_large_value_is_named_by_its_size_and_the_command_that_shows_it(size: 
     assert isinstance(console.file, io.StringIO)
     assert f"{text}, shown by: playlog payload {uri}" in console.file.getvalue()
     assert bytes_text(size) == text
+
+
+def test_a_list_that_a_map_gave_is_named_by_its_length() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    uri = "map:17/price/3-9/outputs"
+    console.print(
+        value_view("output", {"reference": {"kind": "map", "uri": uri, "bytes": 307_200, "count": 9_000}})
+    )
+    assert isinstance(console.file, io.StringIO)
+    assert f"9000 elements, 300 KiB, shown by: playlog payload {uri}" in console.file.getvalue()
 
 
 @pytest.mark.parametrize("reference", [None, 7, {"uri": 1, "bytes": 1}, {"uri": "s3://x"}])
