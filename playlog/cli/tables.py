@@ -115,10 +115,10 @@ def steps_view(steps: Sequence[Step]) -> RenderableType:
 
 
 def items_text(items: Items | None) -> str:
-    """Where the items of maps stand: `120 of 200 items completed, 2 failed, 20 open`, or nothing."""
+    """Where the items of maps stand: `120/200 items, 2 failed, 20 open`, or nothing."""
     if items is None:
         return ""
-    counts = [f"{items['completed']} of {items['total']} items completed"]
+    counts = [f"{items['completed']}/{items['total']} items"]
     counts += [f"{items['failed']} failed"] if items["failed"] else []
     counts += [f"{items['open']} open"] if items["open"] else []
     return ", ".join(counts)

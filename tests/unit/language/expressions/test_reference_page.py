@@ -11,6 +11,8 @@ import pytest
 
 from engine.language.expressions.functions import FUNCTIONS, METHODS
 from engine.language.expressions.parser import MACROS
+from engine.language.model import Playbook
+from engine.language.scopes import RESERVED_NAMES, Place, scopes_of
 
 PAGE = (Path(__file__).parents[4] / "docs/reference/expressions.md").read_text()
 _ROW = re.compile(r"^\| `(.+?)` \| `(.+?)` \| (.*?) ?\|$", re.MULTILINE)
@@ -51,3 +53,28 @@ def test_a_failure_is_the_one_the_page_tells(
 def test_every_macro_and_function_is_on_the_page() -> None:
     for name in [*MACROS, *FUNCTIONS, *METHODS, "has", "or", "orValue"]:
         assert f"{name}(" in PAGE, name
+
+
+NAMES = re.findall(
+    r"^\| `(\w+)`(, or what `map.as` says)? \| (.*?) \| ", PAGE.split("## Names")[1], re.MULTILINE
+)
+MAPPED = {"name": "each", "tool": "noop", "map": {"items": [1], "as": "item"}}
+REPEATED = {"name": "poll", "tool": "noop", "repeat": {"max": 2}}
+PLACES = {
+    "with": Place.INPUT,
+    "retry.on": Place.RETRY,
+    "on_error[].when": Place.FAILURE,
+    "repeat.until": Place.UNTIL,
+    "map.key": Place.KEY,
+}
+
+
+def test_each_name_can_be_read_where_the_page_says_and_nowhere_else() -> None:
+    playbook = Playbook.model_validate({"playbook": "t/names", "steps": [MAPPED, REPEATED]})
+    told = {name: where for name, _, where in NAMES}
+    assert told.keys() == {*RESERVED_NAMES, "item"}
+    for name, where in told.items():
+        for word, place in PLACES.items():
+            there = where == "everywhere" or f"`{word}`" in where
+            scopes = [scopes_of(playbook, ["each", "poll"]).at(place, step) for step in playbook.steps]
+            assert any(name in scope.names for scope in scopes) == there, (name, word)

@@ -88,7 +88,7 @@ def test_the_items_of_a_map_are_one_line_a_second_however_many_there_are() -> No
     now[0] += 1
     said += [line.plain for line in counts.lines()]
     assert len(said) == 7
-    assert said[-1].endswith("fetch     51 of 200 items completed, 1 failed, 48 open")
+    assert said[-1].endswith("fetch     51/200 items, 1 failed, 48 open")
     assert not counts.take(event("step.completed"))
     assert not counts.take(event("map.closed", {"completed": 199, "failed": 1}))
     now[0] += 1

@@ -39,7 +39,7 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
     console.print(steps_view([step]))
     assert isinstance(console.file, io.StringIO)
     assert "[red]x[/red]" in console.file.getvalue()
-    assert "120 of 200 items completed, 2 failed, 20 open" in console.file.getvalue()
+    assert "120/200 items, 2 failed, 20 open" in console.file.getvalue()
 
 
 @pytest.mark.parametrize(("size", "text"), [(900, "900 bytes"), (307_200, "300 KiB"), (5_242_882, "5.0 MiB")])
