@@ -26,7 +26,7 @@ def evaluated(command: Command, value: object, secret: Callable[[str], str]) -> 
     and what `secret` raises.
     """
     for place in command.deferred:
-        value = replaced(value, place, _evaluated(command, value, place, secret))
+        value = replaced(value, [(place, _evaluated(command, value, place, secret))])
     return value
 
 

@@ -54,7 +54,7 @@ def _cut(value: object, parts: Named | None) -> object:
     A large value is read for its parts where that is allowed, else the worker refuses to, as deciding would.
     """
     if parts is None:
-        return value
+        return value.passed() if isinstance(value, Handle) else value
     if isinstance(value, Handle) and value.bytes <= MOST_READ_BYTES:
         value = value.open()
     if not isinstance(value, Mapping):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from engine.domain.deferred import remote
-from engine.domain.handles import Handle, Place, reference_at, replaced
+from engine.domain.handles import Handle, Place, parse_map_uri, reference_at, replaced
 from engine.language.deferring import compile_deferred
 from engine.language.secrets import SECRET
 
@@ -38,8 +38,17 @@ def _with_handles(asked: Asked, value: object, place: Place, contents: dict[str,
             reference = reference_at(asked.input, found)
             contents[reference["uri"]] = _at(value, found)
             named = ".".join(map(str, found[len(place) + 1 :]))
-            value = replaced(value, found, Handle(reference, named, contents.__getitem__))
+            handle = Handle(reference, named, lambda uri, _: _content(contents, uri))
+            value = replaced(value, [(found, handle)])
     return value
+
+
+def _content(contents: Mapping[str, Any], uri: str) -> object:
+    """What lies at an address: a payload, the list that a map gave, or one element of such a list."""
+    key = parse_map_uri(uri)
+    if key is None or key.item is None:
+        return contents[uri]
+    return contents[key._replace(item=None).uri][key.item]
 
 
 def _at(value: Any, place: Place) -> object:  # noqa: ANN401  # any JSON

@@ -185,6 +185,18 @@ def test_a_payload_is_passed_on_however_large_and_read_up_to_256_kib() -> None:
     assert refused.value.code == "value_too_large"
 
 
+@pytest.mark.parametrize("size", [20, 5 * 2**20])
+def test_of_a_list_that_a_map_gave_the_length_and_elements_are_read_however_large(size: int) -> None:
+    reference = {"kind": "map", "uri": "map:77/a/3-9/outputs", "bytes": size, "count": 2}
+    source = "secret('A') + steps.a.output[1] + string(size(steps.a.output))"
+    values = {"steps": {"a": {"status": "completed", "output": {"reference": reference}}}}
+    command = asked(source, values, ["x", "values", "steps", "a", "output"])
+    fetched = orjson.loads(orjson.dumps(command.input))
+    fetched["x"]["values"]["steps"]["a"]["output"] = ["one", "two"]
+    result: Any = evaluated(command, fetched, secret)
+    assert result["x"] == "<A>two2"
+
+
 @pytest.mark.parametrize(
     ("source", "code", "message"),
     [
@@ -202,7 +214,7 @@ def test_a_failure_is_an_error_of_the_attempt(source: str, code: str, message: s
 
 
 def test_what_is_sent_holds_the_handles_it_names_and_no_value_of_a_secret() -> None:
-    handle = Handle({"kind": "ref", "uri": "payload:1/" + "0" * 64, "bytes": 70_000}, "steps.a.output", str)
+    handle = Handle({"kind": "ref", "uri": "payload:1/" + "0" * 64, "bytes": 70_000}, "steps.a.output", max)
     steps = {"a": {"status": "completed", "output": handle}}
     deferred = compile_leaf("{'o': steps.a.output, 'k': secret('A')}", SCOPE).run({"steps": steps})
     sent = written({"deep": [deferred]})
