@@ -38,9 +38,9 @@ pool: {pool}
 inputs: {{rounds: {{type: integer}}}}
 steps:
   - name: poll
-    tool: noop
+    tool: python
     repeat: {{max: 100000, until: "output >= inputs.rounds"}}
-    with: {{round: "${{ iteration }}"}}
+    with: {{call: "bench:poll", args: {{round: "${{ iteration }}"}}}}
 """
 LONG, SHORT = "long", "short"
 
