@@ -25,7 +25,8 @@ def of_command(stream: MemoryStream, command: IssueCommand, at: timedelta) -> Ca
     asked = Asked(*(orjson.loads(part or b"[]") for part in parts))
     value = stream.opened(asked.input, asked.handles)
     for place in asked.deferred:
-        value = replaced(value, place, evaluated_at(asked, value, place, "<secret {}>".format))
+        result = evaluated_at(asked, value, place, "<secret {}>".format)
+        value = replaced(value, [(place, result)])
     return _call(stream, slot, value, at)
 
 

@@ -90,7 +90,7 @@ class MemoryStream:
         """A value with what is kept apart at these places, as a worker gets it."""
         for place in places:
             uri = reference_at(value, place)["uri"]
-            value = replaced(value, place, self._whole(self._payload(uri, self.log)))
+            value = replaced(value, [(place, self._whole(self._payload(uri, self.log)))])
         return value
 
     def carried(self, event: RecordedEvent) -> object:
