@@ -48,8 +48,18 @@ def everywhere(
     context.obj = Session(output=output or Output.TABLE, api_url=api_url)
 
 
-for group in (dev, demo, run, validate, playbooks, executions, steering, operate, retention):
-    group.add_to(app)
+GROUPS = {
+    "To begin with": (dev, demo),
+    "Playbooks and executions": (run, validate, playbooks, executions, steering),
+    "For operators": (operate, retention),
+}
+"""The commands as the help groups them."""
+
+for title, modules in GROUPS.items():
+    for module in modules:
+        module.add_to(app)
+    for added in app.registered_commands:
+        added.rich_help_panel = added.rich_help_panel or title
 
 
 def main() -> None:

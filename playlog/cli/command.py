@@ -24,7 +24,11 @@ OutputOption = Annotated[
 ]
 ApiUrlOption = Annotated[
     str | None,
-    typer.Option("--api-url", metavar="URL", help="The public API. Default: PLAYLOG_API_URL, else found."),
+    typer.Option(
+        "--api-url",
+        metavar="URL",
+        help="The public API. Default: PLAYLOG_API_URL, else what `dev` runs here.",
+    ),
 ]
 
 

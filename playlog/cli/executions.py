@@ -91,8 +91,10 @@ async def payload(
 async def signal(
     session: Session,
     execution: IdArgument,
-    name: Annotated[str, typer.Argument(help="The name that a step waits for.")],
-    data: Annotated[str | None, typer.Argument(metavar="[JSON]", help="What to tell it.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What a step waits for.")],
+    data: Annotated[
+        str | None, typer.Argument(metavar="JSON", help="What to tell it; the output of the step that waits.")
+    ] = None,
 ) -> None:
     """Send a signal to an execution; one that nobody waits for yet is kept."""
     async with session.client() as client:

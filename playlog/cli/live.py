@@ -13,11 +13,12 @@ from engine.domain.carried import carried_value
 from engine.domain.events import parse_iso
 from engine.domain.vocabulary import EventType
 from playlog.answers import Event
+from playlog.cli.tables import local_time
 
-TYPE_WIDTH = 20
+TYPE_WIDTH = 22
 STEP_WIDTH = 9
 DETAIL_LENGTH = 200
-GOOD = frozenset({EventType.STEP_COMPLETED, EventType.EXECUTION_COMPLETED})
+GOOD = frozenset({EventType.STEP_COMPLETED, EventType.EXECUTION_COMPLETED, EventType.COMPENSATION_COMPLETED})
 BAD = frozenset(
     {
         EventType.COMMAND_FAILED,
@@ -28,6 +29,7 @@ BAD = frozenset(
         EventType.EXECUTION_FAILED,
         EventType.EXECUTION_TIMED_OUT,
         EventType.WAIT_TIMED_OUT,
+        EventType.COMPENSATION_FAILED,
     }
 )
 WAITING = frozenset({EventType.WAIT_OPENED, EventType.SIGNAL_RECEIVED, EventType.WAIT_SATISFIED})
@@ -52,12 +54,12 @@ def print_event(console: Console, event: Event, *, numbered: bool = False) -> No
 
 
 def render_event(event: Event) -> Text:
-    """Return `time  type  step  detail`."""
+    """Return `time  type  step  detail`; the step of a map with the number of the item, as `price[3]`."""
     text = Text(style="default not dim")
     text.append(f"{clock(event['recorded_at'])}  ", style="dim")
     kind = event["event_type"]
     text.append(f"{kind:<{TYPE_WIDTH}}", style=_style(kind))
-    text.append(f"{_place(event):<{STEP_WIDTH}} ", style="bold")
+    text.append(f" {_place(event):<{STEP_WIDTH}} ", style="bold")
     return text.append(detail(event), style="dim" if kind in MINOR else "")
 
 
@@ -72,11 +74,16 @@ def clock(moment: str) -> str:
     return parse_iso(moment).astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
+def _place(event: Event) -> str:
+    step = event["step"] or ""
+    return step if event["item"] is None else f"{step}[{event['item']}]"
+
+
 def detail(event: Event) -> str:
     """What there is to say of an event, in a few words."""
     payload = event["payload"] if isinstance(event["payload"], dict) else {}
     words = _DETAILS.get(event["event_type"])
-    parts = [_attempt(event), words(payload) if words else _carried(event)]
+    parts = [_attempt(event, payload), words(payload) if words else _carried(event)]
     return ": ".join(part for part in parts if part)[:DETAIL_LENGTH]
 
 
@@ -88,10 +95,11 @@ def _style(kind: str) -> str:
     return "yellow" if kind in WAITING else ""
 
 
-def _attempt(event: Event) -> str:
-    attempt = event["attempt"]
-    numbered = event["event_type"].startswith("command.") and attempt is not None
-    return f"attempt {attempt}" if numbered else ""
+def _attempt(event: Event, payload: Mapping[str, JsonValue]) -> str:
+    attempt, round_ = event["attempt"], payload.get("iteration")
+    if not event["event_type"].startswith("command.") or attempt is None:
+        return ""
+    return f"attempt {attempt}" if round_ is None else f"attempt {attempt}, round {round_}"
 
 
 def _carried(event: Event) -> str:
@@ -105,7 +113,19 @@ def _carried(event: Event) -> str:
 def _wait(payload: Mapping[str, JsonValue]) -> str:
     what = f"waits for the signal {payload['event']}" if "event" in payload else "waits"
     until = payload.get("until")
-    return f"{what} until {clock(str(until))[:8]}" if until else what
+    return f"{what} until {local_time(str(until))}" if until else what
+
+
+def _signal(payload: Mapping[str, JsonValue]) -> str:
+    name, data = str(payload.get("name", "")), payload.get("data")
+    return name if data is None else f"{name} {orjson.dumps(data).decode()}"
+
+
+def _map(payload: Mapping[str, JsonValue]) -> str:
+    failed = f", {payload['failed']} failed" if payload.get("failed") else ""
+    return (
+        f"{payload['completed']} completed{failed}" if "completed" in payload else f"{payload['count']} items"
+    )
 
 
 def _closed(payload: Mapping[str, JsonValue]) -> str:
@@ -119,7 +139,9 @@ _DETAILS: dict[str, Callable[[Mapping[str, JsonValue]], str]] = {
     EventType.MAP_OPENED: lambda payload: f"{payload.get('count')} items",
     EventType.MAP_CLOSED: _closed,
     EventType.WAIT_SATISFIED: lambda _: "",
-    EventType.SIGNAL_RECEIVED: lambda payload: str(payload.get("name", "")),
+    EventType.SIGNAL_RECEIVED: _signal,
+    EventType.MAP_OPENED: _map,
+    EventType.MAP_CLOSED: _map,
     EventType.STEP_SKIPPED: lambda payload: str(payload.get("reason", "")),
     EventType.EXECUTION_CANCELLED: lambda payload: str(payload.get("reason") or ""),
 }

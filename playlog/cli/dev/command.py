@@ -102,7 +102,7 @@ def _document(started: Engine) -> dict[str, object]:
 def _view(started: Engine) -> list[str]:
     title = f"[bold green]ready[/] after {started.seconds:.1f} s; Ctrl-C stops it, the data stays"
     lines = [f"  [bold]{name:<14}[/]{escape(address)}" for name, address in _addresses(started)]
-    return ["", title, "", *lines, ""]
+    return ["", title, "", *lines, "", "  next, in this folder: playlog run FILE --watch", ""]
 
 
 def _addresses(started: Engine) -> list[tuple[str, str]]:

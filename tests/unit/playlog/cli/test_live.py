@@ -9,6 +9,7 @@ from rich.console import Console
 from playlog.answers import Event
 from playlog.cli.live import detail, print_event, render_event
 from playlog.cli.live_maps import MapCounts
+from playlog.cli.tables import local_time
 
 
 def event(
@@ -45,7 +46,16 @@ def event(
             "attempt 1: http_status 503: no",
         ),
         (event("wait.opened", {"event": "approved"}), "waits for the signal approved"),
-        (event("signal.received", {"name": "approved", "data": 1}), "approved"),
+        (
+            event("wait.opened", {"until": "2026-01-09T03:04:05.000000Z"}),
+            f"waits until {local_time('2026-01-09T03:04:05.000000Z')}",
+        ),
+        (event("signal.received", {"name": "approved", "data": {"by": 1}}), 'approved {"by":1}'),
+        (event("signal.received", {"name": "approved", "data": None}), "approved"),
+        (event("command.issued", {"iteration": 7}, attempt=9), "attempt 9, round 7"),
+        (event("map.opened", {"count": 3, "items": [1, 2, 3]}), "3 items"),
+        (event("map.closed", {"completed": 3, "failed": 0}), "3 completed"),
+        (event("map.closed", {"completed": 1, "failed": 2}), "1 completed, 2 failed"),
         (event("step.skipped", {"reason": "guard"}), "guard"),
         (event("map.opened", {"count": 2, "items": [1, 2]}), "2 items"),
         (event("map.closed", {"completed": 9, "failed": 1}), "9 items completed, 1 failed"),
@@ -57,11 +67,16 @@ def test_an_event_is_told_in_a_few_words(seen: Event, words: str) -> None:
     assert detail(seen) == words
 
 
-def test_a_line_never_exceeds_the_width() -> None:
+def printed(seen: Event) -> str:
     console = Console(file=io.StringIO(), width=80)
-    print_event(console, event("execution.completed", {"output": "x" * 500}, step=None))
+    print_event(console, seen)
     assert isinstance(console.file, io.StringIO)
     (line,) = console.file.getvalue().splitlines()
+    return line
+
+
+def test_a_line_never_exceeds_the_width() -> None:
+    line = printed(event("execution.completed", {"output": "x" * 500}, step=None))
     assert len(line) <= 80
     assert "execution.completed" in line
 
@@ -93,3 +108,8 @@ def test_the_items_of_a_map_are_one_line_a_second_however_many_there_are() -> No
     assert not counts.take(event("map.closed", {"completed": 199, "failed": 1}))
     now[0] += 1
     assert counts.lines() == []
+
+
+def test_the_longest_type_and_the_item_of_a_map_stand_apart_from_their_neighbours() -> None:
+    line = printed(event("compensation.completed", attempt=1, item=3))
+    assert line.split()[1:] == ["compensation.completed", "fetch[3]"]
