@@ -9,7 +9,9 @@ from pathlib import Path
 from tests.support.tree import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-_PARTS = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$|^(?P<table>\|.*?)(?=^[^|]|\Z)", re.MULTILINE | re.DOTALL)
+_PARTS = re.compile(
+    r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$|^(?P<table>\|.*?)(?=^[^|]|\Z)", re.MULTILINE | re.DOTALL
+)
 _BARS = re.compile(r"(?<!\\)\|")
 
 
@@ -49,6 +51,7 @@ def tables_of(path: Path, *head: str) -> list[Table]:
 
 def _table(text: str) -> Table:
     head, _, *rows = [
-        [cell.strip().replace(r"\|", "|") for cell in _BARS.split(line)[1:-1]] for line in text.strip().splitlines()
+        [cell.strip().replace(r"\|", "|") for cell in _BARS.split(line)[1:-1]]
+        for line in text.strip().splitlines()
     ]
     return Table(head, rows)

@@ -44,7 +44,10 @@ def happening(words: str) -> Happening:
     told = Happening()
     for rule, take in (
         (r"`([\w\[\]]+)` fails( once)?", lambda name, once: told.fails.update({name: 1 if once else 99})),
-        (r"the worker of `(\w+)` dies( once)?", lambda name, once: told.dies.update({name: 1 if once else 99})),
+        (
+            r"the worker of `(\w+)` dies( once)?",
+            lambda name, once: told.dies.update({name: 1 if once else 99}),
+        ),
         (r"`(\w+)` never ends()", lambda name, _: told.hangs.add(name)),
         (r"the signal `(\w+)` comes()", lambda name, _: told.signals.append(name)),
         (r"`inputs\.(\w+)` is `(.+?)`", lambda name, value: told.inputs.update({name: json.loads(value)})),

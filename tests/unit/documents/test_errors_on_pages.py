@@ -1,0 +1,45 @@
+"""docs/concepts/playbooks.md has every code that an attempt, a step or an execution can fail with."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from tests.support.pages import tables_of
+from tests.support.tree import ROOT
+
+COMPOSED = {
+    "timeout",
+    "worker_lost",
+    "cancelled",
+    "internal_error",
+    "expression_error",
+    "python_error",
+    "child_cancelled",
+    "child_timed_out",
+}
+"""Codes that are no plain argument where they are made."""
+MAKERS = {"error", "ToolFailed", "_Refused"}
+
+
+def codes_in(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS:
+            yield from (each.value for each in node.args[:1] if isinstance(each, ast.Constant))
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):
+                    yield value.value
+
+
+def test_every_code_of_an_error_is_on_the_page_and_no_other() -> None:
+    files = [
+        path
+        for package in ("engine/domain", "engine/write", "worker")
+        for path in (ROOT / package).rglob("*.py")
+    ]
+    made = {code for path in files for code in codes_in(path.read_text())}
+    (table,) = tables_of(ROOT / "docs/concepts/playbooks.md", "code", "what happened")
+    told = {code for row in table.rows for code in re.findall(r"`(\w+)`", row[0])}
+    assert told == made | COMPOSED
