@@ -24,13 +24,16 @@ MAKERS = {"error", "ToolFailed", "_Refused"}
 
 
 def codes_in(source: str) -> Iterator[str]:
+    places: list[ast.expr] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS:
-            yield from (each.value for each in node.args[:1] if isinstance(each, ast.Constant))
+            places += node.args[:1]
         if isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):
-                    yield value.value
+            keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
+            places += [value for key, value in zip(keys, node.values, strict=True) if key == "code"]
+    for place in places:
+        if isinstance(place, ast.Constant) and isinstance(place.value, str):
+            yield place.value
 
 
 def test_every_code_of_an_error_is_on_the_page_and_no_other() -> None:

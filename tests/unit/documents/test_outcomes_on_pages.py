@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 
 from engine.domain.execution import Slot
 from engine.domain.vocabulary import StepStatus
-from tests.support.pages import Block, Table, parts_of, tables_of
+from tests.support.pages import Block, parts_of, tables_of
 from tests.support.play import Play, definition_of
 from tests.support.tree import ROOT
 
 PAGE = ROOT / "docs/concepts/playbooks.md"
 OUTCOME = ["when", "then the steps", "and the execution"]
 MOST_TURNS = 50
+NOTHING = {"nothing special happens", "nobody answers"}
 ONE_STEP = """
 playbook: shown/one
 steps:
@@ -33,30 +34,36 @@ class Happening:
     """What a page says of tools, workers and people; what it does not speak of completes with null."""
 
     fails: dict[str, int] = field(default_factory=dict)
-    gives: dict[str, list[object]] = field(default_factory=dict)
     dies: dict[str, int] = field(default_factory=dict)
+    gives: dict[str, list[object]] = field(default_factory=dict)
     hangs: set[str] = field(default_factory=set)
     signals: list[str] = field(default_factory=list)
     inputs: dict[str, object] = field(default_factory=dict)
 
+    def take(self, words: str) -> None:
+        """Take in one of the sentences that pages use."""
+        if found := re.fullmatch(r"`([\w\[\]]+)` fails( once)?", words):
+            self.fails[found[1]] = 1 if found[2] else MOST_TURNS
+        elif found := re.fullmatch(r"the worker of `(\w+)` dies( once)?", words):
+            self.dies[found[1]] = 1 if found[2] else MOST_TURNS
+        elif found := re.fullmatch(r"`(\w+)` gives `(.+)`", words):
+            self.gives[found[1]] = [json.loads(found[2])]
+        elif found := re.fullmatch(r"then `(.+)`", words):
+            next(iter(self.gives.values())).append(json.loads(found[1]))
+        elif found := re.fullmatch(r"`(\w+)` never ends", words):
+            self.hangs.add(found[1])
+        elif found := re.fullmatch(r"the signal `(\w+)` comes", words):
+            self.signals.append(found[1])
+        elif found := re.fullmatch(r"`inputs\.(\w+)` is `(.+)`", words):
+            self.inputs[found[1]] = json.loads(found[2])
+        else:
+            assert words in NOTHING, f"nothing plays this: {words}"
 
-def happening(words: str) -> Happening:
+
+def happening(sentence: str) -> Happening:
     told = Happening()
-    for rule, take in (
-        (r"`([\w\[\]]+)` fails( once)?", lambda name, once: told.fails.update({name: 1 if once else 99})),
-        (
-            r"the worker of `(\w+)` dies( once)?",
-            lambda name, once: told.dies.update({name: 1 if once else 99}),
-        ),
-        (r"`(\w+)` never ends()", lambda name, _: told.hangs.add(name)),
-        (r"the signal `(\w+)` comes()", lambda name, _: told.signals.append(name)),
-        (r"`inputs\.(\w+)` is `(.+?)`", lambda name, value: told.inputs.update({name: json.loads(value)})),
-        (r"`(\w+)` gives `(.+?)`", lambda name, value: told.gives.update({name: [json.loads(value)]})),
-        (r"then `(.+?)`()", lambda value, _: next(iter(told.gives.values())).append(json.loads(value))),
-        (r"nothing special happens()()|nobody answers()()", lambda *_: None),
-    ):
-        words, found = re.subn(rule, lambda match, take=take: take(match[1], match[2]) and "" or "", words)
-    assert not words.strip(" ,;"), f"nothing plays this: {words}"
+    for words in sentence.split(", "):
+        told.take(words)
     return told
 
 
@@ -114,7 +121,8 @@ def cases() -> Iterator[tuple[str, str, str, str]]:
         if isinstance(part, Block):
             source = part.text if part.kind == "yaml" else source
         elif part.head == OUTCOME:
-            yield from ((source, *row) for row in part.rows)
+            for when, steps, end in part.rows:
+                yield source, when, steps, end
     for table in tables_of(PAGE, "key of `do`"):
         for key, when, do, after, end in table.rows:
             yield with_key(key.strip("`")), when, f"before completed, do {do}, after {after}", end
