@@ -3,40 +3,47 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.tree import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-_PARTS = re.compile(
-    r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$|^(?P<table>\|.*?)(?=^[^|]|\Z)", re.MULTILINE | re.DOTALL
-)
+FENCE = "```"
 _BARS = re.compile(r"(?<!\\)\|")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: the word behind the fence, and the lines in it."""
+    """A fenced block: the word behind the fence, the lines in it, and the line of text before it."""
 
     kind: str
     text: str
+    lead: str
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: the words of its head, and those of each row, without the ticks around a whole cell."""
+    """A table: the words of its head, and those of each row."""
 
     head: list[str]
     rows: list[list[str]]
 
 
-def parts_of(path: Path) -> list[Block | Table]:
+def parts_of(path: Path) -> Iterator[Block | Table]:
     """The blocks and tables of a page."""
-    return [
-        Block(found["kind"], found["text"]) if found["table"] is None else _table(found["table"])
-        for found in _PARTS.finditer(path.read_text())
-    ]
+    lines, lead = iter(path.read_text().splitlines()), ""
+    for line in lines:
+        if line.startswith(FENCE):
+            inside = iter(lines.__next__, FENCE)
+            yield Block(line.removeprefix(FENCE), "".join(f"{each}\n" for each in inside), lead)
+        elif line.startswith("|"):
+            rows = [_cells(line)]
+            while (line := next(lines, "")).startswith("|"):
+                rows.append(_cells(line))
+            yield Table(rows[0], rows[2:])
+        lead = line or lead
 
 
 def blocks_of(path: Path, kind: str) -> list[Block]:
@@ -49,9 +56,5 @@ def tables_of(path: Path, *head: str) -> list[Table]:
     return [part for part in parts_of(path) if isinstance(part, Table) and part.head[: len(head)] == [*head]]
 
 
-def _table(text: str) -> Table:
-    head, _, *rows = [
-        [cell.strip().replace(r"\|", "|") for cell in _BARS.split(line)[1:-1]]
-        for line in text.strip().splitlines()
-    ]
-    return Table(head, rows)
+def _cells(line: str) -> list[str]:
+    return [cell.strip().replace(r"\|", "|") for cell in _BARS.split(line)[1:-1]]
