@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypedDict
 
 CENTS = {"apple": 30, "bread": 250, "coffee": 690}
@@ -22,16 +21,6 @@ class PricedOrder(Order):
     cents: int
 
 
-class Priced(TypedDict):
-    """The orders of a day and their sum, in cents."""
-
-    orders: list[PricedOrder]
-    total: int
-
-
-def price_orders(orders: Sequence[Order]) -> Priced:
-    """Return every order with its price, and the sum of all."""
-    priced: list[PricedOrder] = [
-        {**order, "cents": order["quantity"] * CENTS.get(order["item"], UNLISTED)} for order in orders
-    ]
-    return {"orders": priced, "total": sum(order["cents"] for order in priced)}
+def price_order(order: Order) -> PricedOrder:
+    """Return an order with its price."""
+    return {**order, "cents": order["quantity"] * CENTS.get(order["item"], UNLISTED)}

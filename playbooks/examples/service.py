@@ -1,5 +1,6 @@
-"""A small shop for `orders.yaml`: it is down for the first two requests of every day that is asked for.
+"""A small shop for `orders.yaml` and `http.yaml`.
 
+It is down for the first two requests of every day that is asked for, and tells prices to who has its token.
 Run it with `python -m playbooks.examples.service --port 8099`.
 """
 
@@ -15,18 +16,28 @@ HOST = "127.0.0.1"
 PORT = 8099
 FAILURES = 2
 SUNDAY = 7
+TOKEN = "open-sesame"
+CENTS = {"apple": 30, "bread": 250, "coffee": 690}
 
 _ASKED = web.AppKey("asked", Counter[str])
 _PUBLISHED = web.AppKey("published", list[object])
 
 
 def make_service() -> web.Application:
-    """Return the service: `GET /orders?day=`, `POST /publish`, `GET /published`; it keeps all in memory."""
+    """Return the service: `GET /orders?day=`, `GET /prices?item=`, `POST /publish`, `GET /published`.
+
+    It keeps all in memory.
+    """
     app = web.Application()
     app[_ASKED] = Counter()
     app[_PUBLISHED] = []
     app.add_routes(
-        [web.get("/orders", _orders), web.post("/publish", _publish), web.get("/published", _published)]
+        [
+            web.get("/orders", _orders),
+            web.get("/prices", _prices),
+            web.post("/publish", _publish),
+            web.get("/published", _published),
+        ]
     )
     return app
 
@@ -52,6 +63,17 @@ def _orders_of(day: str) -> list[dict[str, object]]:
         {"item": "bread", "quantity": 2},
         {"item": "tea", "quantity": 1},
     ]
+
+
+async def _prices(request: web.Request) -> web.Response:
+    """The price of an item, with what the request was allowed by."""
+    allowed_by = request.headers.get("Authorization", "")
+    if allowed_by != f"Bearer {TOKEN}":
+        return web.json_response({"error": "a token is needed"}, status=401)
+    item = request.query.get("item", "")
+    if item not in CENTS:
+        return web.json_response({"error": "no such item"}, status=404)
+    return web.json_response({"item": item, "cents": CENTS[item], "allowed_by": allowed_by})
 
 
 async def _publish(request: web.Request) -> web.Response:

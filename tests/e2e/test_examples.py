@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from aiohttp.test_utils import TestServer
 from pydantic import JsonValue
 
+from playbooks.examples.service import TOKEN, make_service
 from playlog.answers import Execution
-from playlog.cli.demo.story import CHAPTERS, source_of
+from playlog.cli.demo.story import CHAPTERS, SERVICE_ADDRESS, source_of
 from playlog.client import Client
 from tests.support import servers
 from tests.support.command_line import dev
@@ -60,6 +62,8 @@ CASES = (
     Case(name="parent", output={"one": "Hello, all!", "each": ["Hello, Ada!", "Hello, Grace!"]}),
     Case(name="map", output={"words": 4, "lengths": [3, 3, 3, 3]}),
     Case(name="map_continue", output={"lengths": [3, None, 3], "failed": [1]}),
+    Case(name="http", output={"cents": 30, "allowed_by": "Bearer ***"}),
+    Case(name="http", inputs={"item": "gold"}, output={"cents": None, "allowed_by": ""}),
     Case(name="saga", inputs={"ships": True}, output="shipped"),
     Case(name="saga", error="exit_status"),
 )
@@ -67,15 +71,18 @@ CASES = (
 
 @pytest.fixture(scope="module")
 async def client() -> AsyncIterator[Client]:
-    """A client of an engine at which all examples are registered."""
+    """A client of an engine at which all examples are registered, with the service of theirs beside it."""
     with servers.temporary_home() as home:
-        async with (
-            dev(home.parent, PLAYLOG_TASKS_PATH=str(ROOT)) as engine,
-            Client(engine.running.public_api_url, "") as client,
-        ):
-            for name in NAMES:
-                await client.register(source_of(name))
-            yield client
+        async with TestServer(make_service()) as service:
+            address = f"127.0.0.1:{service.port}"
+            settings = {"PLAYLOG_TASKS_PATH": str(ROOT), "PLAYLOG_SECRET_SHOP_TOKEN": TOKEN}
+            async with (
+                dev(home.parent, "--http-allow", address, **settings) as engine,
+                Client(engine.running.public_api_url, "") as client,
+            ):
+                for name in NAMES:
+                    await client.register(source_of(name).replace(SERVICE_ADDRESS, address))
+                yield client
 
 
 def test_every_example_is_run() -> None:
