@@ -16,7 +16,7 @@ HOST = "127.0.0.1"
 PORT = 8099
 FAILURES = 2
 SUNDAY = 7
-TOKEN = "open-sesame"
+TOKEN = "open-sesame"  # noqa: S105  # known to everybody, so that examples can show a secret
 CENTS = {"apple": 30, "bread": 250, "coffee": 690}
 
 _ASKED = web.AppKey("asked", Counter[str])
