@@ -18,6 +18,7 @@ from tests.support.tree import ROOT
 PAGE = ROOT / "docs/concepts/playbooks.md"
 OUTCOME = ["when", "then the steps", "and the execution"]
 MOST_TURNS = 50
+TIMES = {None: MOST_TURNS, " once": 1, " twice": 2}
 NOTHING = {"nothing special happens", "nobody answers"}
 ONE_STEP = """
 playbook: shown/one
@@ -42,10 +43,10 @@ class Happening:
 
     def take(self, words: str) -> None:
         """Take in one of the sentences that pages use."""
-        if found := re.fullmatch(r"`([\w\[\]]+)` fails( once)?", words):
-            self.fails[found[1]] = 1 if found[2] else MOST_TURNS
-        elif found := re.fullmatch(r"the worker of `(\w+)` dies( once)?", words):
-            self.dies[found[1]] = 1 if found[2] else MOST_TURNS
+        if found := re.fullmatch(r"`([\w\[\]]+)` fails( once| twice)?", words):
+            self.fails[found[1]] = TIMES[found[2]]
+        elif found := re.fullmatch(r"the worker of `(\w+)` dies( once| twice)?", words):
+            self.dies[found[1]] = TIMES[found[2]]
         elif found := re.fullmatch(r"`(\w+)` gives `(.+)`", words):
             self.gives[found[1]] = [json.loads(found[2])]
         elif found := re.fullmatch(r"then `(.+)`", words):
