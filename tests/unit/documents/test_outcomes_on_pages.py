@@ -18,7 +18,7 @@ from tests.support.tree import ROOT
 PAGE = ROOT / "docs/concepts/playbooks.md"
 OUTCOME = ["when", "then the steps", "and the execution"]
 MOST_TURNS = 50
-TIMES = {None: MOST_TURNS, " once": 1, " twice": 2}
+TIMES = {None: MOST_TURNS, " once": 1, " twice": 2, " three times": 3}
 NOTHING = {"nothing special happens", "nobody answers"}
 ONE_STEP = """
 playbook: shown/one
@@ -45,7 +45,7 @@ class Happening:
         """Take in one of the sentences that pages use."""
         if found := re.fullmatch(r"`([\w\[\]]+)` fails( once| twice)?", words):
             self.fails[found[1]] = TIMES[found[2]]
-        elif found := re.fullmatch(r"the worker of `(\w+)` dies( once| twice)?", words):
+        elif found := re.fullmatch(r"the worker of `(\w+)` dies( once| twice| three times)?", words):
             self.dies[found[1]] = TIMES[found[2]]
         elif found := re.fullmatch(r"`(\w+)` gives `(.+)`", words):
             self.gives[found[1]] = [json.loads(found[2])]
