@@ -7,6 +7,9 @@ from pathlib import Path
 
 from tests.support import servers
 from tests.support.command_line import playlog
+from tests.support.page_runner import first_missing
+from tests.support.pages import blocks_of
+from tests.support.tree import ROOT
 
 
 async def test_the_demo_runs_the_examples_and_proves_what_was_recorded(tmp_path: Path) -> None:
@@ -21,6 +24,8 @@ async def test_the_demo_runs_the_examples_and_proves_what_was_recorded(tmp_path:
         "everything is as it should be",
     ):
         assert words in done.output
+    (shown,) = blocks_of(ROOT / "README.md", "text")
+    assert first_missing(shown.text, done.output) is None
     events = re.search(r"(\d+) events in the log", done.output)
     messages = re.search(r"(\d+) messages in the stream with (\d+) events, each exactly once", done.output)
     assert events is not None
