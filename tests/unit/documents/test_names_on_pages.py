@@ -13,6 +13,7 @@ from tests.support.tree import ROOT
 
 PLACES = {
     Place.INPUT: "with",
+    Place.CHILD_INPUT: "with",
     Place.RETRY: "retry.on",
     Place.FAILURE: "on_error",
     Place.KEY: "key",
