@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from aiohttp.test_utils import TestServer
 from pydantic import JsonValue
 
-from playbooks.examples.service import TOKEN, make_service
+from playbooks.examples.service import TOKEN
 from playlog.answers import Execution
 from playlog.cli.demo.story import CHAPTERS, SERVICE_ADDRESS, source_of
 from playlog.client import Client
 from tests.support import servers
 from tests.support.command_line import dev
+from tests.support.eventually import eventually
+from tests.support.programs import python
+from tests.support.roles import free_port
 from tests.support.tree import ROOT
 
+SERVICE = "from playbooks.examples.service import main; main()"
 NAMES = sorted(path.stem for path in (ROOT / "playbooks/examples").glob("*.yaml"))
 
 
@@ -72,17 +76,24 @@ CASES = (
 @pytest.fixture(scope="module")
 async def client() -> AsyncIterator[Client]:
     """A client of an engine at which all examples are registered, with the service of theirs beside it."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    settings = {"PLAYLOG_TASKS_PATH": str(ROOT), "PLAYLOG_SECRET_SHOP_TOKEN": TOKEN}
     with servers.temporary_home() as home:
-        async with TestServer(make_service()) as service:
-            address = f"127.0.0.1:{service.port}"
-            settings = {"PLAYLOG_TASKS_PATH": str(ROOT), "PLAYLOG_SECRET_SHOP_TOKEN": TOKEN}
-            async with (
-                dev(home.parent, "--http-allow", address, **settings) as engine,
-                Client(engine.running.public_api_url, "") as client,
-            ):
-                for name in NAMES:
-                    await client.register(source_of(name).replace(SERVICE_ADDRESS, address))
-                yield client
+        async with (
+            python(SERVICE, "--port", str(port)),
+            dev(home.parent, "--http-allow", address, **settings) as engine,
+            Client(engine.running.public_api_url, "") as client,
+        ):
+            await eventually(lambda: assert_listening(port))
+            for name in NAMES:
+                await client.register(source_of(name).replace(SERVICE_ADDRESS, address))
+            yield client
+
+
+def assert_listening(port: int) -> None:
+    with socket.socket() as asking:
+        assert asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_every_example_is_run() -> None:
