@@ -17,6 +17,7 @@ PLACES = {
     Place.RETRY: "retry.on",
     Place.FAILURE: "on_error",
     Place.KEY: "key",
+    Place.ITEMS: "map.items",
     Place.UNTIL: "until",
     Place.GUARD: "when",
     Place.MOMENT: "wait.until",
