@@ -18,6 +18,7 @@ PLACES = {
     Place.FAILURE: "on_error",
     Place.KEY: "key",
     Place.ITEMS: "map.items",
+    Place.QUEUED: "concurrency.key",
     Place.UNTIL: "until",
     Place.GUARD: "when",
     Place.MOMENT: "wait.until",
