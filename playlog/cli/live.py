@@ -15,7 +15,7 @@ from engine.domain.vocabulary import EventType
 from playlog.answers import Event
 from playlog.cli.tables import local_time
 
-TYPE_WIDTH = 22
+TYPE_WIDTH = 23
 STEP_WIDTH = 9
 DETAIL_LENGTH = 200
 GOOD = frozenset({EventType.STEP_COMPLETED, EventType.EXECUTION_COMPLETED, EventType.COMPENSATION_COMPLETED})
@@ -54,12 +54,12 @@ def print_event(console: Console, event: Event, *, numbered: bool = False) -> No
 
 
 def render_event(event: Event) -> Text:
-    """Return `time  type  step  detail`; the step of a map with the number of the item, as `price[3]`."""
+    """Return `time  type  step  detail`."""
     text = Text(style="default not dim")
     text.append(f"{clock(event['recorded_at'])}  ", style="dim")
     kind = event["event_type"]
     text.append(f"{kind:<{TYPE_WIDTH}}", style=_style(kind))
-    text.append(f" {_place(event):<{STEP_WIDTH}} ", style="bold")
+    text.append(f"{_place(event):<{STEP_WIDTH}} ", style="bold")
     return text.append(detail(event), style="dim" if kind in MINOR else "")
 
 
@@ -72,11 +72,6 @@ def _place(event: Event) -> str:
 def clock(moment: str) -> str:
     """The local time of day to the millisecond."""
     return parse_iso(moment).astimezone().strftime("%H:%M:%S.%f")[:-3]
-
-
-def _place(event: Event) -> str:
-    step = event["step"] or ""
-    return step if event["item"] is None else f"{step}[{event['item']}]"
 
 
 def detail(event: Event) -> str:
@@ -110,22 +105,20 @@ def _carried(event: Event) -> str:
     return "" if value is None else orjson.dumps(value).decode()
 
 
+def _signal(payload: Mapping[str, JsonValue]) -> str:
+    name, data = str(payload.get("name", "")), payload.get("data")
+    return name if data is None else f"{name} {orjson.dumps(data).decode()}"
+
+
 def _wait(payload: Mapping[str, JsonValue]) -> str:
     what = f"waits for the signal {payload['event']}" if "event" in payload else "waits"
     until = payload.get("until")
     return f"{what} until {local_time(str(until))}" if until else what
 
 
-def _signal(payload: Mapping[str, JsonValue]) -> str:
-    name, data = str(payload.get("name", "")), payload.get("data")
-    return name if data is None else f"{name} {orjson.dumps(data).decode()}"
-
-
-def _map(payload: Mapping[str, JsonValue]) -> str:
+def _closed(payload: Mapping[str, JsonValue]) -> str:
     failed = f", {payload['failed']} failed" if payload.get("failed") else ""
-    return (
-        f"{payload['completed']} completed{failed}" if "completed" in payload else f"{payload['count']} items"
-    )
+    return f"{payload.get('completed')} items completed{failed}"
 
 
 def _closed(payload: Mapping[str, JsonValue]) -> str:
@@ -140,8 +133,6 @@ _DETAILS: dict[str, Callable[[Mapping[str, JsonValue]], str]] = {
     EventType.MAP_CLOSED: _closed,
     EventType.WAIT_SATISFIED: lambda _: "",
     EventType.SIGNAL_RECEIVED: _signal,
-    EventType.MAP_OPENED: _map,
-    EventType.MAP_CLOSED: _map,
     EventType.STEP_SKIPPED: lambda payload: str(payload.get("reason", "")),
     EventType.EXECUTION_CANCELLED: lambda payload: str(payload.get("reason") or ""),
 }

@@ -6,10 +6,10 @@ import pytest
 from pydantic import JsonValue
 from rich.console import Console
 
+from engine.domain.events import parse_iso
 from playlog.answers import Event
 from playlog.cli.live import detail, print_event, render_event
 from playlog.cli.live_maps import MapCounts
-from playlog.cli.tables import local_time
 
 
 def event(
@@ -48,14 +48,11 @@ def event(
         (event("wait.opened", {"event": "approved"}), "waits for the signal approved"),
         (
             event("wait.opened", {"until": "2026-01-09T03:04:05.000000Z"}),
-            f"waits until {local_time('2026-01-09T03:04:05.000000Z')}",
+            f"waits until {parse_iso('2026-01-09T03:04:05.000000Z').astimezone():%Y-%m-%d %H:%M:%S}",
         ),
         (event("signal.received", {"name": "approved", "data": {"by": 1}}), 'approved {"by":1}'),
         (event("signal.received", {"name": "approved", "data": None}), "approved"),
         (event("command.issued", {"iteration": 7}, attempt=9), "attempt 9, round 7"),
-        (event("map.opened", {"count": 3, "items": [1, 2, 3]}), "3 items"),
-        (event("map.closed", {"completed": 3, "failed": 0}), "3 completed"),
-        (event("map.closed", {"completed": 1, "failed": 2}), "1 completed, 2 failed"),
         (event("step.skipped", {"reason": "guard"}), "guard"),
         (event("map.opened", {"count": 2, "items": [1, 2]}), "2 items"),
         (event("map.closed", {"completed": 9, "failed": 1}), "9 items completed, 1 failed"),
@@ -73,6 +70,11 @@ def printed(seen: Event) -> str:
     assert isinstance(console.file, io.StringIO)
     (line,) = console.file.getvalue().splitlines()
     return line
+
+
+def test_the_longest_type_and_the_item_of_a_map_stand_apart_from_their_neighbours() -> None:
+    line = printed(event("compensation.completed", attempt=1, item=3))
+    assert line.split()[1:] == ["compensation.completed", "fetch[3]"]
 
 
 def test_a_line_never_exceeds_the_width() -> None:
