@@ -121,11 +121,6 @@ def _closed(payload: Mapping[str, JsonValue]) -> str:
     return f"{payload.get('completed')} items completed{failed}"
 
 
-def _closed(payload: Mapping[str, JsonValue]) -> str:
-    failed = f", {payload['failed']} failed" if payload.get("failed") else ""
-    return f"{payload.get('completed')} items completed{failed}"
-
-
 _DETAILS: dict[str, Callable[[Mapping[str, JsonValue]], str]] = {
     EventType.COMMAND_ISSUED: lambda _: "",
     EventType.WAIT_OPENED: _wait,
