@@ -78,7 +78,7 @@ def test_an_incident_is_shown_with_what_to_do() -> None:
         "ended_at": None,
         "parent": None,
         "current_steps": ["fetch"],
-        "progress": {"total": 1, "completed": 0, "failed": 0, "running": 1, "skipped": 0},
+        "progress": {"total": 1, "completed": 0, "failed": 0, "running": 1, "skipped": 0, "items": None},
         "waiting_for": [waits("claim", "pool:gpu")],
     }
     incident: Incident = {

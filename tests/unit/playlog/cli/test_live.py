@@ -110,8 +110,3 @@ def test_the_items_of_a_map_are_one_line_a_second_however_many_there_are() -> No
     assert not counts.take(event("map.closed", {"completed": 199, "failed": 1}))
     now[0] += 1
     assert counts.lines() == []
-
-
-def test_the_longest_type_and_the_item_of_a_map_stand_apart_from_their_neighbours() -> None:
-    line = printed(event("compensation.completed", attempt=1, item=3))
-    assert line.split()[1:] == ["compensation.completed", "fetch[3]"]
