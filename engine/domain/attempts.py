@@ -8,7 +8,7 @@ from hashlib import blake2b
 import orjson
 
 from engine.domain.decision import Decision, Turn, decided, error, expression_error
-from engine.domain.definition import Retry, Step
+from engine.domain.definition import UNLIMITED, Retry, Step
 from engine.domain.effects import Deliver, IssueCommand
 from engine.domain.events import iso
 from engine.domain.execution import Parent, Slot, Unit
@@ -177,6 +177,8 @@ def _start_child(turn: Turn, slot: Slot, rendered: object, payload: dict[str, ob
         "parent": {**parent._asdict(), "execution_id": str(parent.execution_id)},
         "priority": _priority(turn, slot),
     }
+    if turn.call(slot).timeout < UNLIMITED:
+        start["deadline_seconds"] = turn.call(slot).timeout
     payload |= {"execution_id": str(child_id), "playbook": rendered["playbook"]}
     decision = Decision(
         effects=[Deliver(target=child_id, kind="start", event_id=derive_id("start", child_id), payload=start)]
@@ -229,7 +231,8 @@ def _may_retry(turn: Turn, slot: Slot, problem: dict[str, object]) -> bool:
         return False
     if retry.on is None:
         return problem["code"] not in NOT_RETRIED
-    return holds(turn, retry.on, names_of(turn, slot, error=seen(problem), attempt=unit.attempt))
+    names = {"error": seen(problem), "attempt": unit.attempt, "iteration": max(1, unit.iteration)}
+    return holds(turn, retry.on, names_of(turn, slot, **names))
 
 
 def _is_over(turn: Turn, slot: Slot) -> bool:
@@ -246,7 +249,7 @@ def retry_delay(retry: Retry, unit: Unit, execution_id: int, slot: Slot) -> floa
     try:
         plain = min(retry.max_delay, retry.delay * retry.backoff ** (unit.failures - 1))
     except OverflowError:
-        plain = retry.max_delay
+        plain = retry.max_delay if retry.delay else 0.0
     drawn = derive_id("jitter", execution_id, str(slot), unit.attempt) % JITTER_STEPS / JITTER_STEPS
     return round(plain * (1 + retry.jitter * (2 * drawn - 1)), 3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,6 +10,9 @@ from typing import Literal
 from engine.domain.expression import Expression
 
 DEFAULT_TIMEOUT = 3600.0
+UNLIMITED = math.inf
+"""The `timeout` of a step that starts children and says none: they have their own deadlines."""
+
 DEFAULT_DEADLINE = 30 * 86400.0
 
 Strategy = Literal["queue", "cancel_newest", "cancel_running"]
@@ -178,3 +182,7 @@ class Definition:
     pool: str = "default"
     priority: int = 0
     keyed: bool = False
+
+    def deadline_within(self, seconds: object) -> float:
+        """Its deadline in seconds, or that of the attempt that starts it as a child where that is nearer."""
+        return min(self.deadline, seconds) if isinstance(seconds, int | float) else self.deadline

@@ -31,7 +31,7 @@ def give_up(turn: Turn, slot: Slot, problem: Problem) -> Decision:
 
 def seen(problem: Problem) -> Problem:
     """An error as guards see it: with every name, so that a missing one is no fault."""
-    return {"status": None, "details": None, "attempt": None, **problem}
+    return {"status": None, "details": None, "attempt": None, "item": None, "cause": None, **problem}
 
 
 def _answer(turn: Turn, step: Step, problem: Problem) -> str:

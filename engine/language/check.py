@@ -127,7 +127,7 @@ def _check_compensate(report: Report, path: Path, call: Compensate, tools: Mappi
 
 
 def _check_child(report: Report, path: Path, step: Step) -> None:
-    for key in _QUEUED:
+    for key in (*_QUEUED, "pool"):
         if key in step.model_fields_set:
             message = f"`{key}` belongs to what a worker does, and this step starts a child"
             report.add((*path, key), message, "write it at the steps of the child", at_key=True)

@@ -10,6 +10,7 @@ import orjson
 from pydantic import JsonValue, ValidationError
 
 from engine.domain import definition as domain
+from engine.domain.attempts import CHILD_TOOL
 from engine.domain.expression import Expression
 from engine.errors import Invalid
 from engine.language import graph, model
@@ -80,7 +81,7 @@ class _Compiler:
             join=step.join,
             routes=None if step.next is None else self._routes(),
             retry=domain.Retry() if step.retry is None else self._retry(step.retry),
-            timeout=domain.DEFAULT_TIMEOUT if step.timeout is None else seconds(step.timeout),
+            timeout=_timeout(step),
             deadline=None if step.deadline is None else seconds(step.deadline),
             wait=None if step.wait is None else self._wait(step.wait),
             map=None if step.map is None else self._map(step.map),
@@ -176,3 +177,9 @@ def _template(value: JsonValue, scope: Scope) -> domain.Template:
 def _plain(spec: model.Input) -> Mapping[str, object]:
     written: dict[str, object] = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return written
+
+
+def _timeout(step: model.Step) -> float:
+    if step.timeout is not None:
+        return seconds(step.timeout)
+    return domain.UNLIMITED if step.tool == CHILD_TOOL else domain.DEFAULT_TIMEOUT

@@ -26,7 +26,17 @@ from engine.language.secrets import OF_A_CHILD, OUTSIDE_WITH, SECRET, SECRET_TYP
 from engine.language.tools import Tool
 
 _EXECUTION = MapType({"id": STRING, "started_at": STRING})
-_ERROR = MapType({"code": STRING, "message": STRING, "status": DYN, "attempt": INT, "details": DYN})
+_ERROR = MapType(
+    {
+        "code": STRING,
+        "message": STRING,
+        "status": DYN,
+        "attempt": INT,
+        "details": DYN,
+        "item": DYN,
+        "cause": DYN,
+    }
+)
 _PLAIN: Mapping[str, Type] = {
     "string": STRING,
     "integer": INT,

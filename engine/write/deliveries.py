@@ -158,7 +158,10 @@ async def _start_child(
         )
         resolved = replace(resolved, execution_id=delivery.target)
         order = StartOrder(
-            playbook=resolved.path, inputs=_inputs(asked), priority=_integer(asked.get("priority"))
+            playbook=resolved.path,
+            inputs=_inputs(asked),
+            priority=_integer(asked.get("priority")),
+            deadline=definition.deadline_within(asked.get("deadline_seconds")),
         )
         request = start_request(definition, resolved, order, parent)
     except PlaylogError as error:

@@ -70,7 +70,7 @@ async def write(connection: asyncpg.Connection, streams: Sequence[Stream], commi
     _announce(changed, committed)
     await _write_new_heads(connection, changed)
     await move_deadlines(connection, effects.seldom)
-    if any(stream.definition is not None and stream.definition.keyed for stream in streams):
+    if any(_may_be_keyed(stream) for stream in streams):
         paused = effects.seldom.paused
         _apply(await share_permits(connection, effects.issued, effects.closed, paused), effects, committed)
     _announce_pools(effects, committed)
@@ -78,6 +78,11 @@ async def write(connection: asyncpg.Connection, streams: Sequence[Stream], commi
     await _write_timers(connection, effects.timers)
     await _write_deliveries(connection, effects.deliveries, committed)
     await open_incidents(connection, effects.seldom)
+
+
+def _may_be_keyed(stream: Stream) -> bool:
+    """Whether commands of it can have keys: those of a definition that cannot be compiled may."""
+    return stream.fault is not None or (stream.definition is not None and stream.definition.keyed)
 
 
 def _effects(streams: Iterable[Stream]) -> _Effects:

@@ -26,7 +26,7 @@ from engine.domain.vocabulary import EVENT_STATUS, EventType
 from engine.errors import Invalid
 from playlog.testing import calls, messages, missing
 from playlog.testing.errors import Stuck
-from playlog.testing.results import Call, Failure, Lasting, Loss, Script
+from playlog.testing.results import Call, Failure, Lasting, Loss, Script, fail
 from playlog.testing.rows import LEASE_TOKEN, CommandRow, Rows
 from playlog.testing.story import told
 from playlog.testing.stream import MemoryStream
@@ -253,6 +253,9 @@ class World:
         call = calls.of_child(stream, slot, asked, self.now - self.began)
         if self._scripts[stream.execution_id].has(slot.step, undoing=slot.undoing):
             seconds, result = self._answer(stream, "playbook", call)
+            limit = asked.get("deadline_seconds")
+            if isinstance(limit, int | float) and seconds > limit:
+                seconds, result = limit, fail("child_timed_out", f"the child takes longer than {limit:g} s")
             self.after(seconds, partial(self._end_child, stream, slot, delivery.target, result))
             return
         path, inputs, version = str(asked["playbook"]), asked["inputs"], asked["version"]
@@ -263,7 +266,7 @@ class World:
         self.calls[stream.execution_id].append(call)
         try:
             given = inputs if isinstance(inputs, dict) else {}
-            self._start(delivery.target, found[number - 1], number, given, parent)
+            self._start(delivery.target, found[number - 1], number, given, delivery.payload)
         except Invalid as error:
             cause = {"code": error.code, "message": error.detail}
             self._end_child(stream, slot, delivery.target, Failure(cause))
@@ -280,11 +283,11 @@ class World:
         playbook: Registered,
         version: int,
         inputs: Mapping[str, object],
-        parent: object = None,
+        asked: Mapping[str, object] | None = None,
     ) -> None:
-        definition = playbook.definition
-        deadline = self.now + timedelta(seconds=definition.deadline)
-        said = messages.started(definition, version, inputs, deadline, parent)
+        definition, asked = playbook.definition, asked or {}
+        deadline = self.now + timedelta(seconds=definition.deadline_within(asked.get("deadline_seconds")))
+        said = messages.started(definition, version, inputs, deadline, asked.get("parent"))
         stream = MemoryStream(
             execution_id=execution_id, definition=definition, ids=self._ids, others=self.streams
         )

@@ -83,13 +83,13 @@ async def test_an_execution_that_cannot_be_folded_is_an_incident_and_the_others_
     assert [row["open"] for row in await engine.connection.fetch(INCIDENTS)] == [False]
 
 
+RETYPED = "update playlog.event set event_type = 'command.released'"
+
+
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
-        (
-            "update playlog.event set event_type = 'map.opened' where execution_id = $1 and version = 2",
-            "Newer",
-        ),
+        (f"{RETYPED} where execution_id = $1 and version = 2", "Newer"),
         ("update playlog.event set payload = '[]' where execution_id = $1 and version = 1", "KeyError"),
         ("delete from playlog.event where execution_id = $1 and version > 5", "the log ends at version 5"),
     ],

@@ -61,6 +61,15 @@ def test_an_answer_that_cannot_be_evaluated_fails_the_step_with_its_cause() -> N
     assert play.error["cause"] == {"code": "other", "message": "other", "attempt": 1}
 
 
+def test_an_answer_may_look_at_the_item_that_failed() -> None:
+    play = given(
+        "{playbook: t/m, steps: [{name: a, tool: noop, map: {items: [1, 2]},"
+        " on_error: [{when: error.item == 1 && error.cause == null, then: skip}]}]}"
+    )
+    play.fail("a[1]")
+    assert play.types[-1] == "execution.completed"
+
+
 SAGA = """
 playbook: t/saga
 steps:

@@ -73,6 +73,17 @@ def test_the_state_of_a_repeat_does_not_grow_with_its_rounds() -> None:
     assert sizes[1] < sizes[0] + 20
 
 
+def test_rule_8_a_retry_may_look_at_the_round() -> None:
+    play = given(
+        "{playbook: t/r, steps: [{name: a, tool: noop, repeat: {max: 2},"
+        " retry: {max_attempts: 2, delay: 1s, on: iteration == 2}}]}"
+    )
+    play.complete("a")
+    assert play.fail("a") == ["command.failed", "command.issued"]
+    play.complete("a")
+    assert play.types[-1] == "execution.completed"
+
+
 LOOP = """
 playbook: t/loop
 steps:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +102,6 @@ def mutate(tree: Any, draw: Any) -> None:
 
 
 def is_valid_or_told(source: str) -> bool:
-    begun = time.process_time()
     try:
         parse(source.encode(), "a.yaml")
     except Invalid as refused:
@@ -114,8 +112,6 @@ def is_valid_or_told(source: str) -> bool:
             assert 1 <= fault["column"] <= len([*lines, ""][fault["line"] - 1]) + 1
             assert fault["message"]
         return False
-    finally:
-        assert time.process_time() - begun < 1
     return True
 
 
