@@ -22,7 +22,8 @@ UPLOADS_AT_ONCE = 16
 class Api:
     """The database, the write side, those who wait for commands, and the wakes of others.
 
-    `projected` announces new snapshots, `send` any other wake. `uploads` bounds the large bodies in memory.
+    `projected` announces new snapshots, `logged` new lines, `send` any other wake. `uploads` bounds the large
+    bodies in memory.
     """
 
     pool: Pool
@@ -30,6 +31,7 @@ class Api:
     intake: Intake
     bell: Bell
     projected: Announcer
+    logged: Announcer
     send: Send
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
 

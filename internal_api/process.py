@@ -8,6 +8,7 @@ from functools import partial
 
 from aiohttp import web
 
+from engine.domain.subjects import STEP_LOGS_TOPIC
 from engine.errors import Misconfigured
 from engine.read.projection import SNAPSHOTS_TOPIC
 from engine.runtime.announcer import Announcer
@@ -73,7 +74,11 @@ async def open_api(settings: DatabaseSettings, pool: Pool, bus: Bus) -> AsyncIte
 
     await bus.listen(COMMANDS_TOPIC, bell.heard)
     reconnect = reconnector(settings, name=NAME, seconds=RECONNECT_SECONDS)
-    with closing(Announcer(partial(bus.announce, SNAPSHOTS_TOPIC))) as projected, closing(bell):
+    with (
+        closing(Announcer(partial(bus.announce, SNAPSHOTS_TOPIC))) as projected,
+        closing(Announcer(partial(bus.announce, STEP_LOGS_TOPIC))) as logged,
+        closing(bell),
+    ):
         async with open_desk(reconnect, borrow, send) as desk:
             desk.after.listeners.append(ring)
             yield Api(
@@ -82,6 +87,7 @@ async def open_api(settings: DatabaseSettings, pool: Pool, bus: Bus) -> AsyncIte
                 intake=Intake(desk.appender, borrow),
                 bell=bell,
                 projected=projected,
+                logged=logged,
                 send=send,
             )
 

@@ -40,7 +40,10 @@ async def store_lines(request: web.Request) -> web.Response:
     if faults:
         raise Invalid("some lines cannot be stored", errors=faults[:100])
     async with api.borrow() as connection:
-        return json_response({"stored": await store(connection, lines)})
+        stored = await store(connection, lines)
+    for execution_id, level in stored:
+        api.logged.add(execution_id, level)
+    return json_response({"stored": len(stored)})
 
 
 def _line(item: object) -> Line:

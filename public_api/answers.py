@@ -215,6 +215,56 @@ class EventPage(TypedDict):
     next_after_version: int | None
 
 
+class EventStream:
+    """An answer of server-sent events, which goes on; see the messages of its route."""
+
+
+class EventOfExecution(Event):
+    """A recorded event, with the execution that it belongs to."""
+
+    execution_id: str
+    playbook: str | None
+
+
+class EndOfExecution(TypedDict):
+    """The last message of the stream of an execution that has ended: where its log then stood."""
+
+    version: int
+    status: str
+
+
+class Reset(TypedDict):
+    """What follows does not join on to what came before: the stream of this generation is another."""
+
+    generation: int
+
+
+class LogLine(TypedDict):
+    """A line that a tool wrote; `seq` counts within the command, and `id` leads on after it."""
+
+    id: str
+    step: str
+    attempt: int
+    command_id: str
+    seq: int
+    stream: str
+    line: str
+    logged_at: str
+
+
+class LogPage(TypedDict):
+    """Lines in the order in which they arrived; `next_after` leads on while there may be more."""
+
+    items: list[LogLine]
+    next_after: str | None
+
+
+class EndOfLogs(TypedDict):
+    """The last message of the lines of an execution that has ended."""
+
+    status: str
+
+
 def document(content: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A document that no cache keeps."""
     return json_response(content, status=status, headers={"Cache-Control": NOT_STORED, **(headers or {})})

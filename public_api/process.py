@@ -8,23 +8,28 @@ from functools import partial
 import structlog
 from aiohttp import web
 
+from engine.domain.subjects import APPENDED_TOPIC, STEP_LOGS_TOPIC
 from engine.errors import Misconfigured
 from engine.read import executions
 from engine.read.executions import Found
 from engine.read.projection import SNAPSHOTS_TOPIC
 from engine.runtime.broker import connecting
-from engine.runtime.bus import Bus
+from engine.runtime.bus import Bus, OpenTail
 from engine.runtime.checks import checked_pool
 from engine.runtime.database import Pool, checkout, reconnector
 from engine.runtime.health import Health, probes
 from engine.runtime.http import make_app, serve
 from engine.runtime.process import ProcessContext, run_process
 from engine.runtime.settings import HttpSettings, PublicApiProcess
+from engine.runtime.stream import EventStream
+from engine.runtime.tail import StreamTail
 from engine.write.desk import open_desk
-from public_api import access, incidents, maps, operating, playbooks, reading
+from public_api import access, incidents, maps, operating, playbooks, reading, step_logs, streaming
 from public_api import executions as commands
+from public_api.live import open_live, projected_levels
 from public_api.routes import Api, bind
 from public_api.waiters import Read, Waiters
+from public_api.watch import SafetyLook, Watch
 
 _log = structlog.get_logger(__name__)
 
@@ -38,6 +43,8 @@ ROUTES = [
     *reading.routes.routes,
     *incidents.routes.routes,
     *maps.routes.routes,
+    *streaming.routes.routes,
+    *step_logs.routes.routes,
 ]
 
 
@@ -52,24 +59,30 @@ async def run(context: ProcessContext[PublicApiProcess]) -> None:
     NATS is not part of being ready: without it nothing is refused, only those who wait are told later.
     """
     async with connecting(context.settings, name=NAME) as broker:
-        await serve_public(context, broker)
+        stream = EventStream(broker, context.settings)
+        await serve_public(context, broker, partial(StreamTail, broker, stream))
 
 
-async def serve_public(context: ProcessContext[PublicApiProcess], bus: Bus) -> None:
+async def serve_public(context: ProcessContext[PublicApiProcess], bus: Bus, open_tail: OpenTail) -> None:
     """Open what the routes need and serve them until told to stop."""
     settings = context.settings
     access.check(settings)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(checked_pool(settings, context.health, name=NAME))
-        waiters = Waiters(reader(pool))
+        waiters = Waiters(reader(pool), Watch(projected_levels(pool)))
+        live = await stack.enter_async_context(open_live(settings, pool, open_tail))
+        safety_look = SafetyLook(waiters.watch, live.recorded, live.logged)
         await bus.listen(SNAPSHOTS_TOPIC, waiters.heard)
+        await bus.listen(APPENDED_TOPIC, live.recorded.heard)
+        await bus.listen(STEP_LOGS_TOPIC, live.logged.heard)
         reconnect = reconnector(settings, name=NAME, seconds=RECONNECT_SECONDS)
         desk = await stack.enter_async_context(open_desk(reconnect, partial(checkout, pool), bus.announce))
-        app = make_public_app(Api(pool=pool, desk=desk, waiters=waiters), context.health, settings)
+        api = Api(pool=pool, desk=desk, waiters=waiters, live=live)
+        app = make_public_app(api, context.health, settings)
         await context.run_roles(
-            [desk.deliveries],
-            wakes={desk.deliveries.name: desk.after.delivery_wake},
-            others=[_serve(context, app, waiters)],
+            [desk.deliveries, safety_look],
+            wakes={desk.deliveries.name: desk.after.delivery_wake, safety_look.name: safety_look.wake},
+            others=[_serve(context, app, api)],
         )
 
 
@@ -90,7 +103,7 @@ def reader(pool: Pool) -> Read:
     return read
 
 
-async def _serve(context: ProcessContext[PublicApiProcess], app: web.Application, waiters: Waiters) -> None:
+async def _serve(context: ProcessContext[PublicApiProcess], app: web.Application, api: Api) -> None:
     settings = context.settings
     try:
         server = await serve(app, settings.public_api_port)
@@ -99,5 +112,6 @@ async def _serve(context: ProcessContext[PublicApiProcess], app: web.Application
         raise Misconfigured(f"PLAYLOG_PUBLIC_API_PORT: cannot listen on {where}: {error.strerror}") from error
     _log.info("http.listening", host=settings.host, port=server.port)
     await context.stop.wait()
-    waiters.close()
+    api.live.sources.close()
+    api.waiters.watch.close()
     await server.close()

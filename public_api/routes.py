@@ -1,8 +1,8 @@
 """The registry of routes: what a handler's parameters say is what is parsed, served and documented.
 
-A handler is `async def name(call: Call, *, ...) -> web.Response`. Its keyword parameters are the names in
-the path, `query` (a `Query` model) and `body` (a `Body` model, or `JsonValue` for any JSON); the first line
-of its docstring is the summary. Adding a route is adding one such function to a group.
+A handler is `async def name(call: Call, *, ...) -> web.StreamResponse`. Its keyword parameters are the names
+in the path, `query` (a `Query` model) and `body` (a `Body` model, or `JsonValue` for any JSON); the first
+line of its docstring is the summary. Adding a route is adding one such function to a group.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -21,6 +23,7 @@ from engine.runtime.http import Handler as HttpHandler
 from engine.write.desk import Desk
 from public_api.bodies import Body, read_body_as, read_value
 from public_api.fields import parse_execution_id
+from public_api.live import Live
 from public_api.query import Query, parse_query
 from public_api.waiters import Waiters
 
@@ -28,9 +31,11 @@ BASE = "/api/v1"
 
 JSON = "application/json"
 PARSES_AT_ONCE = 2
+NO_MESSAGES: Mapping[str, type] = MappingProxyType({})
 NAMES = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 
-Handler = Callable[..., Awaitable[web.Response]]
+Handler = Callable[..., Awaitable[web.StreamResponse]]
+H = TypeVar("H", bound=Handler)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,7 @@ class Api:
     pool: Pool
     desk: Desk
     waiters: Waiters
+    live: Live
     parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSES_AT_ONCE))
 
 
@@ -56,7 +62,8 @@ class Route:
     """One route as it is registered and documented.
 
     `answers` are the good statuses with the type of their document, `problems` the bad ones that belong to
-    this route. `media` are the content types its body may have.
+    this route. `media` are the content types its body may have. `messages` are the data of the server-sent
+    events that 200 may be, by their names; `message` is the name of those without one.
     """
 
     method: str
@@ -66,11 +73,12 @@ class Route:
     answers: Mapping[int, type]
     problems: tuple[int, ...]
     media: tuple[str, ...]
+    messages: Mapping[str, type]
     names: tuple[str, ...]
     query: type[Query] | None
     body: object | None
 
-    async def serve(self, api: Api, request: web.Request) -> web.Response:
+    async def serve(self, api: Api, request: web.Request) -> web.StreamResponse:
         """Parse what the handler asks for, and call it."""
         arguments: dict[str, object] = {}
         for name in self.names:
@@ -100,10 +108,11 @@ class Group:
         answers: Mapping[int, type],
         problems: tuple[int, ...] = (),
         media: tuple[str, ...] = (JSON,),
-    ) -> Callable[[Handler], Handler]:
+        messages: Mapping[str, type] = NO_MESSAGES,
+    ) -> Callable[[H], H]:
         """Register the handler that follows."""
 
-        def register(handler: Handler) -> Handler:
+        def register(handler: H) -> H:
             hints = typing.get_type_hints(handler)
             names = tuple(NAMES.findall(path))
             strange = set(inspect.signature(handler).parameters) - {"call", "query", "body", *names}
@@ -117,6 +126,7 @@ class Group:
                 answers=answers,
                 problems=problems,
                 media=media,
+                messages=messages,
                 names=names,
                 query=hints.get("query"),
                 body=hints.get("body"),

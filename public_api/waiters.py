@@ -3,58 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from engine.errors import Unavailable
 from engine.read.executions import Found
 from engine.runtime.announcer import decode_wake
-from public_api.fields import MAX_VERSION
+from public_api.watch import SAFETY_SECONDS, Watch, Watcher
 
-SAFETY_SECONDS = 5.0
-JITTER = 0.2
+REMEMBERED_SECONDS = 2 * SAFETY_SECONDS
+MOST_REMEMBERED = 10_000
 
 Read = Callable[[int], Awaitable[Found | None]]
 
 
 @dataclass(slots=True, eq=False)
-class Waiter:
-    """One waiting request; a wake for a version below `least` is not its business."""
+class Remembered(Watcher):
+    """What a long wait saw last, for the next one of the same execution; good while it is not woken."""
 
-    least: int = 0
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    found: Found | None = None
+    read_at: float = 0.0
 
 
+@dataclass(slots=True)
 class Waiters:
-    """Who waits for which execution. A lost wake costs at most a look every five seconds."""
+    """Who waits for which execution.
 
-    def __init__(self, read: Read) -> None:
-        self._read = read
-        self._waiting: dict[int, set[Waiter]] = defaultdict(set)
-        self._looks: dict[int, asyncio.Task[Found | None]] = {}
-        self._is_closing = False
+    A lost wake costs at most the time until the next look at all of them. Who waits in a chain of long
+    requests costs the database nothing while nothing happens.
+    """
 
-    def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+    read: Read
+    watch: Watch
+    _remembered: dict[int, Remembered] = field(default_factory=dict)
+    _looks: dict[int, asyncio.Task[Found | None]] = field(default_factory=dict)
 
     def heard(self, body: bytes) -> None:
-        """Take a wake of the topic `snapshots`; an empty one is for everyone."""
-        pairs = decode_wake(body) or [(execution_id, MAX_VERSION) for execution_id in self._waiting]
-        for execution_id, version in pairs:
+        """Take a wake of the topic `snapshots`."""
+        for execution_id in [pair[0] for pair in decode_wake(body)] or list(self._looks):
             self._looks.pop(execution_id, None)  # it may have begun before what this wake tells
-            for waiter in self._waiting.get(execution_id, ()):
-                if version >= waiter.least:
-                    waiter.woken.set()
-
-    def close(self) -> None:
-        """Let everyone go; from now on waiting raises `Unavailable`."""
-        self._is_closing = True
-        for waiters in self._waiting.values():
-            for waiter in waiters:
-                waiter.woken.set()
+        self.watch.heard(body)
 
     async def until(
         self,
@@ -71,50 +58,60 @@ class Waiters:
         `Unavailable` when it would have to wait while the process is stopping.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        with self._registered(execution_id) as waiter:
-            found = await first(execution_id)
-            while not done(found) and (left := deadline - loop.time()) > 0:
-                waiter.least = max(least, 0 if found is None else found.version + 1)
-                await self._rest(waiter, min(left, _safety_seconds()))
+        began = read_at = loop.time()
+        with self.watch.watching(execution_id) as watcher:
+            known = self._recall(execution_id, seconds)
+            if known is not None and not done(known.found):
+                found, read_at = known.found, known.read_at
+            else:
+                found = await first(execution_id)
+            while not done(found) and (left := began + seconds - loop.time()) > 0:
+                watcher.beyond = max(least - 1, 0 if found is None else found.version)
+                if not await self.watch.rest(watcher, left) and self.watch.looked_at >= began:
+                    break
+                read_at = loop.time()
                 found = await self._look(execution_id)
+            if not done(found) and not watcher.woken.is_set():
+                self._remember(execution_id, found, read_at)
         return found
 
-    @contextlib.contextmanager
-    def _registered(self, execution_id: int) -> Iterator[Waiter]:
-        waiter = Waiter()
-        self._waiting[execution_id].add(waiter)
-        try:
-            yield waiter
-        finally:
-            self._waiting[execution_id].discard(waiter)
-            if not self._waiting[execution_id]:
-                del self._waiting[execution_id]
+    def _recall(self, execution_id: int, seconds: float) -> Remembered | None:
+        """What is known without a look, for those who would wait longer than until the next one anyway."""
+        known = self._remembered.get(execution_id)
+        oldest = asyncio.get_running_loop().time() - REMEMBERED_SECONDS
+        if known is None or known.woken.is_set() or seconds < SAFETY_SECONDS:
+            return None
+        return known if max(known.read_at, self.watch.looked_at) >= oldest else None
 
-    async def _rest(self, waiter: Waiter, seconds: float) -> None:
-        if not self._is_closing:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await waiter.woken.wait()
-        if self._is_closing:
-            raise Unavailable("the process is stopping", retry_after=1)
-        waiter.woken.clear()
+    def _remember(self, execution_id: int, found: Found | None, read_at: float) -> None:
+        self._forget(execution_id)
+        if len(self._remembered) < MOST_REMEMBERED:
+            version = 0 if found is None else found.version
+            known = Remembered(beyond=version, found=found, read_at=read_at)
+            self._remembered[execution_id] = known
+            self.watch.enter(execution_id, known)
+            asyncio.get_running_loop().call_later(REMEMBERED_SECONDS, self._expire, execution_id, known)
+
+    def _expire(self, execution_id: int, known: Remembered) -> None:
+        if self._remembered.get(execution_id) is known:
+            self._forget(execution_id)
+
+    def _forget(self, execution_id: int) -> None:
+        known = self._remembered.pop(execution_id, None)
+        if known is not None:
+            self.watch.leave(execution_id, known)
 
     async def _look(self, execution_id: int) -> Found | None:
         """Read, together with everyone who wants to since the last wake."""
         look = self._looks.get(execution_id)
         if look is None:
-            look = asyncio.ensure_future(self._read(execution_id))
+            look = asyncio.ensure_future(self.read(execution_id))
             self._looks[execution_id] = look
-            look.add_done_callback(lambda done: self._forget(execution_id, done))
+            look.add_done_callback(lambda done: self._end(execution_id, done))
         return await asyncio.shield(look)
 
-    def _forget(self, execution_id: int, look: asyncio.Future[Found | None]) -> None:
+    def _end(self, execution_id: int, look: asyncio.Future[Found | None]) -> None:
         if self._looks.get(execution_id) is look:
             del self._looks[execution_id]
         if not look.cancelled():
             look.exception()  # whoever asked may have gone; then nobody else takes note of it
-
-
-def _safety_seconds() -> float:
-    return SAFETY_SECONDS * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, guards nothing

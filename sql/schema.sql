@@ -380,10 +380,13 @@ create table playlog.step_log (
     stream text not null,
     line text not null,
     logged_at timestamp with time zone not null,
+    arrived xid8 not null default pg_current_xact_id(),
     constraint step_log_pk PRIMARY KEY (execution_id, command_id, seq),
     constraint step_log_stream CHECK ((stream = ANY (ARRAY['stdout'::text, 'stderr'::text, 'log'::text])))
 ) partition by RANGE (execution_id);
 comment on table playlog.step_log is 'lines written by tools, idempotent by command and sequence';
+comment on column playlog.step_log.arrived is 'the transaction that stored it: a reader that goes on after one misses nothing below the oldest that runs';
+CREATE INDEX step_log_arrived ON ONLY playlog.step_log USING btree (execution_id, arrived);
 -- partitions like step_log_YYYYMM: 3
 -- partitions like step_log_low: 1
 

@@ -33,7 +33,7 @@ async def run(context: Context) -> None:
     parts = {role: _part(context, role) for together in STOP_ORDER for role in together}
     works = {
         "internal-api": serve_internal(parts["internal-api"], bus),
-        "public-api": serve_public(parts["public-api"], bus),
+        "public-api": serve_public(parts["public-api"], bus, stream.tail),
         "publisher": publish(parts["publisher"], bus, stream),
         "projector": project(parts["projector"], bus, stream),
         "scheduler": schedule(parts["scheduler"], bus),

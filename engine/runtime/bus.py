@@ -5,7 +5,7 @@ There are two of each: over NATS (`broker`, `stream`, `consumer`) and inside one
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -48,6 +48,54 @@ class Stream(Protocol):
 
     async def publish_atomic(self, messages: Sequence[OutgoingMessage]) -> int:
         """Publish messages, wait until all are safe, and return the sequence of the last."""
+
+
+class Place(NamedTuple):
+    """A message of the stream: generations and sequences only grow, except when the stream is lost."""
+
+    generation: int
+    seq: int
+
+
+BEGINNING = Place(0, 0)
+"""Before the first message of any stream."""
+
+
+class Told(NamedTuple):
+    """A message as a tail gives it; when it does not follow, messages before it may be missing."""
+
+    place: Place
+    data: bytes
+    follows: bool
+
+
+class Tail(Protocol):
+    """Reads the stream from a place on, beside its consumers; what the stream forgets, it cannot tell.
+
+    `place` is that of the last message given, after `attach` also where it begins: None stands for now.
+    When the stream does not hold its place any more it goes on with the first message that there is, and
+    `follows` is false until that is given. While `again` is set the message of the place is still to come.
+    """
+
+    place: Place | None
+    follows: bool
+    again: bool
+
+    async def attach(self) -> None:
+        """Find the place; raises `Unavailable` when the stream cannot be read."""
+
+    async def read(self, wait_seconds: float) -> Sequence[Told]:
+        """Return the next messages as soon as there is one, or none after so long."""
+
+    async def close(self) -> None:
+        """Read no more."""
+
+
+class OpenTail(Protocol):
+    """Makes a tail."""
+
+    def __call__(self, after: Place | None, /, *, again: bool = False) -> Tail:
+        """A tail that reads what comes after a place."""
 
 
 class Delivered(Protocol):

@@ -44,6 +44,8 @@ class PullConsumer:
     A request goes on delivering between two fetches, so that a busy reader never waits for a round trip.
     """
 
+    most_bytes = _MOST_BYTES
+
     def __init__(
         self,
         broker: Broker,
@@ -56,7 +58,7 @@ class PullConsumer:
     ) -> None:
         self._broker = broker
         self._stream = stream
-        self._durable = durable
+        self._durable = self._label = durable
         self._config = {
             "durable_name": durable,
             "name": durable,
@@ -112,7 +114,7 @@ class PullConsumer:
                 return []
             await wait_any(min(remaining, _WATCH_SECONDS), self._news)
         taken = [self._arrived.popleft() for _ in range(min(batch, len(self._arrived)))]
-        metrics.broker_fetched.labels(self._durable).inc(len(taken))
+        metrics.broker_fetched.labels(self._label).inc(len(taken))
         return taken
 
     def acknowledge(self, messages: Iterable[Delivered]) -> None:
@@ -157,7 +159,7 @@ class PullConsumer:
         self._owed = batch
         self._owed_until = now + _REQUEST_SECONDS
         body = orjson.dumps(
-            {"batch": batch, "expires": int(_REQUEST_SECONDS * _SECOND), "max_bytes": _MOST_BYTES}
+            {"batch": batch, "expires": int(_REQUEST_SECONDS * _SECOND), "max_bytes": self.most_bytes}
         )
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream.name}.{self._durable}"
         with suppress(nats.errors.Error):

@@ -1,7 +1,7 @@
 """Wakes and messages inside one process, without a broker: what publisher and projector need of NATS.
 
-Nothing is kept here. A message counts as published when its consumer has acknowledged it, which the projector
-does after its COMMIT; so the outbox row, deleted after that, is what survives a crash.
+A message counts as published when its consumer has acknowledged it, which the projector does after its
+COMMIT; so the outbox row, deleted after that, is what survives a crash. For tails the last messages are kept.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from engine import errors
+from engine.domain.subjects import generation_of
 from engine.runtime.announcer import EVERYONE
 from engine.runtime.atomic_batch import MOST_BYTES, PublishAck
+from engine.runtime.bus import BEGINNING, Place, Told
 from engine.runtime.loop import wait_any
 from engine.runtime.stream import StreamState
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 CREATED = "memory"
 """What shards remember as their stream: the same at every start, and no stream of NATS."""
 PUBLISH_SECONDS = 5.0
+KEPT_MESSAGES = 1_000
+KEPT_BYTES = 16 * 2**20
 
 
 class MemoryBus:
@@ -57,6 +61,7 @@ class MemoryMessage:
     subject: str
     data: bytes
     reply: str
+    generation: int = 0
     acknowledged: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -75,6 +80,9 @@ class MemoryStream:
         self._waiting: deque[MemoryMessage] = deque()
         self._taken: dict[str, MemoryMessage] = {}
         self._news = asyncio.Event()
+        self._kept: deque[Told] = deque()
+        self._kept_bytes = 0
+        self._tails: set[MemoryTail] = set()
 
     async def ensure(self) -> None:
         """Do nothing: it is there."""
@@ -133,6 +141,9 @@ class MemoryStream:
         """Tell those who published messages that they are safe."""
         for message in self._give_up(messages):
             message.acknowledged.set_result(None)
+            self._keep(Told(Place(message.generation, int(message.reply)), message.data, follows=True))
+        for tail in self._tails:
+            tail.news.set()
 
     def hand_back(self, messages: Iterable[Delivered]) -> None:
         """Have fetched messages come again in their order, before all that wait."""
@@ -142,9 +153,30 @@ class MemoryStream:
     async def close(self) -> None:
         """Do nothing: what was not fetched still waits."""
 
+    def tail(self, after: Place | None, *, again: bool = False) -> MemoryTail:
+        """A tail of the last messages."""
+        tail = MemoryTail(self, after, again=again)
+        self._tails.add(tail)
+        return tail
+
+    def drop(self, tail: MemoryTail) -> None:
+        """Tell a tail nothing more."""
+        self._tails.discard(tail)
+
+    def kept(self) -> Sequence[Told]:
+        """The last messages that were published, in their order."""
+        return self._kept
+
+    def _keep(self, told: Told) -> None:
+        self._kept.append(told)
+        self._kept_bytes += len(told.data)
+        while len(self._kept) > KEPT_MESSAGES or self._kept_bytes > KEPT_BYTES:
+            self._kept_bytes -= len(self._kept.popleft().data)
+
     def _numbered(self, message: OutgoingMessage) -> MemoryMessage:
         self._last_seq += 1
-        return MemoryMessage(message.subject, message.payload, str(self._last_seq))
+        generation = generation_of(message.headers.get("Nats-Msg-Id", ""))
+        return MemoryMessage(message.subject, message.payload, str(self._last_seq), generation)
 
     def _give_up(self, messages: Iterable[Delivered]) -> list[MemoryMessage]:
         """Forget that messages are taken; returns those that somebody still waits for."""
@@ -156,3 +188,49 @@ class MemoryStream:
         abandoned = [message for message in published if message.acknowledged.cancel()]
         if abandoned:
             self._waiting = deque(message for message in self._waiting if not message.acknowledged.done())
+
+
+class MemoryTail:
+    """Reads what a `MemoryStream` keeps, and what it publishes; see `Tail`."""
+
+    def __init__(self, stream: MemoryStream, after: Place | None, *, again: bool) -> None:
+        self._stream = stream
+        self.again = again
+        self.place = after
+        self.follows = True
+        self.news = asyncio.Event()
+
+    async def attach(self) -> None:
+        """Find the place: it is always there."""
+        if self.place is None:
+            kept = self._stream.kept()
+            self.place = kept[-1].place if kept else BEGINNING
+
+    async def read(self, wait_seconds: float) -> Sequence[Told]:
+        """Return the next messages as soon as there is one, or none after `wait_seconds`."""
+        await self.attach()
+        self.news.clear()
+        found = self._after(self.place or BEGINNING)
+        if not found:
+            await wait_any(wait_seconds, self.news)
+            found = self._after(self.place or BEGINNING)
+        if found and not self.follows:
+            found[0] = found[0]._replace(follows=False)
+        if found:
+            self.place, self.follows, self.again = found[-1].place, True, False
+        return found
+
+    async def close(self) -> None:
+        """Read no more."""
+        self._stream.drop(self)
+
+    def _after(self, place: Place) -> list[Told]:
+        """What is kept behind a place; all of it, as if anew, when the place is not kept any more."""
+        kept = list(self._stream.kept())
+        places = [told.place for told in kept]
+        if place == BEGINNING:
+            return kept
+        if place not in places:
+            self.place, self.follows = BEGINNING, False
+            return kept
+        return kept[places.index(place) + (not self.again) :]

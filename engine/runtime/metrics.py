@@ -83,6 +83,14 @@ wakes_dropped = _counter(
 )
 wakes_heard = _counter("playlog_wakes_heard_total", "Wake-ups received.", ("topic",))
 
+streams_open = _gauge("playlog_streams_open_count", "Event streams over HTTP that are open.")
+streams_refused = _counter(
+    "playlog_streams_refused_total", "Event streams refused because too many were open."
+)
+streams_dropped = _counter(
+    "playlog_streams_dropped_total", "Event streams ended because the client was too slow.", ("route",)
+)
+
 
 worker_commands = _counter(
     "playlog_worker_commands_total",

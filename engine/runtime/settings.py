@@ -142,6 +142,18 @@ class PublicApiSettings(SettingsGroup):
     public_auth: Literal["none"] = Field(
         "none", description="Who may call: everyone, and therefore only on a loopback address."
     )
+    max_streams: int = Field(
+        1000, ge=1, le=100_000, description="Event streams open at a time; more are answered with 503."
+    )
+    stream_buffer_bytes: int = Field(
+        4 * 2**20,
+        ge=2**20,
+        le=2**30,
+        description="Bytes kept for one reader of all events; then it is dropped.",
+    )
+    stream_write_timeout: Seconds = Field(
+        10.0, description="Seconds a client may take to make room for more of its stream; then it is dropped."
+    )
 
 
 class PublisherSettings(SettingsGroup):

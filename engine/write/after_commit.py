@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import orjson
 
+from engine.domain.subjects import APPENDED_TOPIC
 from engine.write import deliveries
 from engine.write.definitions import Definitions
 from engine.write.executions import Checkout
@@ -19,6 +20,7 @@ DELIVERIES_A_PASS = 100
 DELIVERIES_KEPT = 10_000
 """Beyond these the oldest are left to the scheduler, which looks after a second."""
 IDLE_SECONDS = 60.0
+MOST_PAIRS = 200
 
 OUTBOX_TOPIC = "outbox"
 COMMANDS_TOPIC = "commands"
@@ -38,6 +40,7 @@ class AfterCommit:
         self.delivery_wake = asyncio.Event()
         self._send = send
         self._pools: dict[str, int] = {}
+        self._versions: dict[int, int] = {}
         self._outbox = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -50,6 +53,7 @@ class AfterCommit:
             self.delivery_wake.set()
         for pool, count in committed.pools.items():
             self._pools[pool] = self._pools.get(pool, 0) + count
+        self._versions |= committed.versions
         self._outbox = self._outbox or bool(committed.shards)
         if self._timer is None:
             self._flush()
@@ -63,7 +67,7 @@ class AfterCommit:
 
     def _flush(self) -> None:
         self._timer = None
-        if self._pools or self._outbox:
+        if self._pools or self._outbox or self._versions:
             self._send_pending()
             self._timer = asyncio.get_running_loop().call_later(WAKE_SECONDS, self._flush)
 
@@ -72,7 +76,11 @@ class AfterCommit:
             self._send(OUTBOX_TOPIC, b"")
         if self._pools:
             self._send(COMMANDS_TOPIC, orjson.dumps(self._pools))
+        pairs = list(self._versions.items())
+        for start in range(0, len(pairs), MOST_PAIRS):
+            self._send(APPENDED_TOPIC, orjson.dumps(pairs[start : start + MOST_PAIRS]))
         self._pools = {}
+        self._versions = {}
         self._outbox = False
 
 

@@ -29,13 +29,20 @@ class Line(NamedTuple):
     logged_at: datetime
 
 
-async def store(connection: asyncpg.Connection, lines: Sequence[Line]) -> int:
-    """Store lines; returns how many are new.
+class Stored(NamedTuple):
+    """A line that is new, by its execution; `level` is what followers of that have to read up to."""
+
+    execution_id: int
+    level: int
+
+
+async def store(connection: asyncpg.Connection, lines: Sequence[Line]) -> list[Stored]:
+    """Store lines; returns those that are new.
 
     Raises `Purged` for an execution that retention has removed, `Invalid` for one far in the future.
     """
     if not lines:
-        return 0
+        return []
     try:
         return await _store(connection, lines)
     except asyncpg.CheckViolationError as missing:
@@ -46,6 +53,7 @@ async def store(connection: asyncpg.Connection, lines: Sequence[Line]) -> int:
     return await _store(connection, lines)
 
 
-async def _store(connection: asyncpg.Connection, lines: Sequence[Line]) -> int:
+async def _store(connection: asyncpg.Connection, lines: Sequence[Line]) -> list[Stored]:
     # In key order, so that two requests with the same lines wait for each other instead of deadlocking.
-    return len(await connection.fetch(SQL.store, *columns(sorted(lines))))
+    rows = await connection.fetch(SQL.store, *columns(sorted(lines)))
+    return [Stored(row["execution_id"], 2 * row["arrived"]) for row in rows]

@@ -107,10 +107,14 @@ create table playlog.step_log (
     stream text not null,
     line text not null,
     logged_at timestamptz not null,
+    arrived xid8 not null default pg_current_xact_id(),
     constraint step_log_pk primary key (execution_id, command_id, seq),
     constraint step_log_stream check (stream in ('stdout', 'stderr', 'log'))
 ) partition by range (execution_id);
+create index step_log_arrived on playlog.step_log (execution_id, arrived);
 comment on table playlog.step_log is 'lines written by tools, idempotent by command and sequence';
+comment on column playlog.step_log.arrived is
+    'the transaction that stored it: a reader that goes on after one misses nothing below the oldest that runs';
 
 create function playlog.guard_partition(leaf text) returns void
 language plpgsql

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 from collections.abc import AsyncIterator
@@ -13,15 +14,20 @@ import orjson
 from aiohttp import web
 
 from engine.read.projection import advance
+from engine.runtime.bus import OpenTail
 from engine.runtime.database import Connection, Pool, checkout, connect, open_pool
 from engine.runtime.health import Health
 from engine.runtime.http import serve
+from engine.runtime.loop import run_role
+from engine.runtime.memory import MemoryStream
 from engine.runtime.settings import PublicApiProcess
 from engine.write.desk import open_desk
 from engine.write.writer import Appender
+from public_api.live import Live, open_live, projected_levels
 from public_api.process import make_public_app, reader
 from public_api.routes import Api
 from public_api.waiters import Waiters
+from public_api.watch import SafetyLook, Watch
 
 YAML = {"Content-Type": "application/yaml"}
 JSON = {"Content-Type": "application/json"}
@@ -84,6 +90,7 @@ class PublicApi:
     session: aiohttp.ClientSession
     pool: CountedPool
     waiters: Waiters
+    live: Live
     connection: Connection
     wakes: list[tuple[str, bytes]]
     app: web.Application
@@ -126,8 +133,13 @@ class PublicApi:
 
 
 @contextlib.asynccontextmanager
-async def running_public_api(database_url: str) -> AsyncIterator[PublicApi]:
-    settings = PublicApiProcess(database_url=database_url, host="127.0.0.1", database_start_timeout=2.0)
+async def running_public_api(
+    database_url: str, open_tail: OpenTail | None = None, **more: Any
+) -> AsyncIterator[PublicApi]:
+    """`open_tail` reads the stream of all events, which is empty without; `more` are further settings."""
+    settings = PublicApiProcess(
+        database_url=database_url, host="127.0.0.1", database_start_timeout=2.0, **more
+    )
     wakes: list[tuple[str, bytes]] = []
     async with contextlib.AsyncExitStack() as stack:
         pool = await open_pool(settings)
@@ -138,10 +150,28 @@ async def running_public_api(database_url: str) -> AsyncIterator[PublicApi]:
             open_desk(lambda: connect(settings), lambda: checkout(pool), lambda *wake: wakes.append(wake))
         )
         counted: Any = CountedPool(pool)
-        waiters = Waiters(reader(counted))
-        app = make_public_app(Api(pool=counted, desk=desk, waiters=waiters), Health(), settings)
+        waiters = Waiters(reader(counted), Watch(projected_levels(counted)))
+        tails = open_tail or MemoryStream().tail
+        live = await stack.enter_async_context(open_live(settings, counted, tails))
+        desk.after.listeners.append(lambda done: live.recorded.heard(orjson.dumps([*done.versions.items()])))
+        await stack.enter_async_context(looking(SafetyLook(waiters.watch, live.recorded, live.logged)))
+        api = Api(pool=counted, desk=desk, waiters=waiters, live=live)
+        app = make_public_app(api, Health(), settings)
         server = await serve(app, 0)
         stack.push_async_callback(server.close)
         session = aiohttp.ClientSession(f"http://127.0.0.1:{server.port}")
         stack.push_async_callback(session.close)
-        yield PublicApi(session, counted, waiters, connection, wakes, app, desk.appender, server.port)
+        stack.callback(live.sources.close)
+        yield PublicApi(session, counted, waiters, live, connection, wakes, app, desk.appender, server.port)
+
+
+@contextlib.asynccontextmanager
+async def looking(look: SafetyLook) -> AsyncIterator[None]:
+    """Run the role for the block."""
+    stop = asyncio.Event()
+    role = asyncio.create_task(run_role(look, stop=stop, wake=look.wake))
+    try:
+        yield
+    finally:
+        stop.set()
+        await role

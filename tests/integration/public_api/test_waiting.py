@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from public_api import waiters
+from public_api import watch
 from tests.support.eventually import eventually
 from tests.support.public_api import PublicApi
 
 
 async def waiting(api: PublicApi, number: int) -> None:
     def check() -> None:
-        assert len(api.waiters) == number
+        assert len(api.waiters.watch) == number
 
     await eventually(check)
 
@@ -29,7 +29,7 @@ async def test_a_waiter_is_woken_by_the_projection_and_reads_once(api: PublicApi
     answer = await request
     assert (answer.status, answer.json["status"], answer.json["output"]) == (200, "completed", "yes")
     assert api.pool.borrowed == written + 1
-    assert len(api.waiters) == 0
+    assert len(api.waiters.watch) == 0
 
 
 async def test_waiting_is_two_looks_however_long_it_takes(api: PublicApi) -> None:
@@ -89,7 +89,7 @@ async def test_a_wake_for_everyone_makes_everyone_look(api: PublicApi, body: byt
 
 
 async def test_a_lost_wake_only_costs_time(api: PublicApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiters, "SAFETY_SECONDS", 0.1)
+    monkeypatch.setattr(watch, "SAFETY_SECONDS", 0.1)
     execution_id = await api.start("tests/deep/waiting")
     request = asyncio.create_task(api.get(f"/executions/{execution_id}/wait"))
     await waiting(api, 1)
@@ -120,7 +120,7 @@ async def test_who_waits_is_let_go_when_the_process_stops(api: PublicApi) -> Non
     execution_id = await api.start("tests/deep/waiting")
     request = asyncio.create_task(api.get(f"/executions/{execution_id}/wait"))
     await waiting(api, 1)
-    api.waiters.close()
+    api.waiters.watch.close()
     answer = await request
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
     assert (await api.get(f"/executions/{execution_id}/wait")).status == 503
