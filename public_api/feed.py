@@ -58,7 +58,7 @@ class Wanted:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Client:
     """One who listens: what waits for it, and whether that became too much.
 
@@ -83,9 +83,7 @@ class Client:
 
     def put(self, portion: Portion, *, after_number: int = -1) -> None:
         """Queue what it wants of a message; of one known in part, only what comes after that number."""
-        if not portion.follows:
-            self._after = BEGINNING
-        if portion.place <= self._after:
+        if portion.follows and portion.place <= self._after:
             return
         self._after = portion.place
         frames = [frame for frame in portion.frames if frame.number > after_number]

@@ -71,7 +71,7 @@ class Waiters:
                     break
                 read_at = loop.time()
                 found = await self._look(execution_id)
-            if not done(found) and not watcher.woken.is_set():
+            if seconds >= SAFETY_SECONDS and not done(found) and not watcher.woken.is_set():
                 self._remember(execution_id, found, read_at)
         return found
 

@@ -96,7 +96,8 @@ class StreamTail(PullConsumer):
 
     async def _start(self, state: StreamState) -> int:
         if self.place is None:
-            self.place = Place(await self._generation(state.last_seq), state.last_seq)
+            generation = await self._generation(state.last_seq)
+            self.place = Place(generation, state.last_seq) if generation else BEGINNING
             return state.last_seq + 1
         if await self._is_held(self.place, state):
             return self.place.seq + (not self.again)

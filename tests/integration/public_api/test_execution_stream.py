@@ -129,7 +129,7 @@ async def test_what_nobody_started_or_retention_removed_is_a_problem(api: Public
     assert (await api.get("/executions/1/stream")).json["code"] == "unknown_execution"
     execution_id = await ended(api)
     await api.connection.execute(
-        "insert into playlog.retention (kind, low_id, high_id) values ('purged', $1, $2)",
+        "insert into playlog.retention (kind, name, low_id, high_id) values ('purged', 'event', $1, $2)",
         execution_id,
         execution_id + 1,
     )
