@@ -112,11 +112,15 @@ class Client:
         """The id to go on after, which moves on also while nothing that is wanted happens."""
         return PING if self.place is None else place_block(place_text(self.place))
 
+    def broken_off(self, generation: int) -> bytes:
+        """The word that what comes does not follow what was before."""
+        self.generation = generation
+        return block({"generation": generation}, event="reset")
+
     def _reset(self, portion: Portion) -> Iterator[bytes]:
-        """The word that this does not follow what was before."""
         known, self.generation = self.generation, portion.place.generation
         if not portion.follows or known not in {0, self.generation}:
-            yield block({"generation": self.generation}, event="reset")
+            yield self.broken_off(self.generation)
 
     def _queue(self, place: Place, found: bytes) -> None:
         self._waiting_bytes += len(found)

@@ -21,7 +21,7 @@ from engine.runtime.database import checkout
 from public_api import answers, fields
 from public_api.answers import EndOfExecution, Event, EventOfExecution, EventStream, Reset
 from public_api.event_source import LAST_EVENT_ID, Source, block
-from public_api.feed import READ_SECONDS, Client, Feed, Portion, Wanted, portions
+from public_api.feed import READ_SECONDS, Client, Feed, Wanted, portions
 from public_api.live import patiently
 from public_api.query import Query
 from public_api.routes import Call, Group
@@ -50,10 +50,10 @@ class FeedQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Where a client has come to: a message, and the index of an event in it, None for the whole."""
+    """Where a client has come to: a message, and the number of an event in it, None for the whole."""
 
     place: Place
-    index: int | None
+    number: int | None
 
 
 @routes.add(
@@ -165,28 +165,30 @@ async def _all(feed: Feed, client: Client, resume: Resume | None) -> Source:
 async def _caught_up(feed: Feed, client: Client, resume: Resume) -> Source:
     """Read with a tail of its own until there is nothing that the feed has and the client has not."""
     client.begin(BEGINNING, resume.place.generation)
-    if resume.index is None:
+    if resume.number is None:
         client.place = resume.place
-    tail = feed.tail(resume.place, again=resume.index is not None)
+    last = -1 if resume.number is None else resume.number
+    tail = feed.tail(resume.place, again=resume.number is not None)
     try:
         while (told := await patiently(partial(_next, feed, tail))) is not None:
+            if not tail.follows:
+                tail.follows = True
+                yield client.broken_off(feed.place.generation)
             for portion in portions(told):
-                is_known = portion.follows and portion.place == resume.place
-                client.put(
-                    portion, after_number=resume.index if is_known and resume.index is not None else -1
-                )
+                is_known = portion.place == resume.place
+                client.put(portion, after_number=last if is_known else -1)
                 if found := client.take_now():
                     yield found
-        if not tail.follows:
-            client.put(Portion(feed.place, follows=False, frames=()))
         feed.join(client, tail.place or BEGINNING)
     finally:
         await tail.close()
 
 
 async def _next(feed: Feed, tail: Tail) -> Sequence[Told] | None:
-    """What follows; None when the tail has come to where the feed is."""
+    """What follows, nothing where the tail broke off; None when it has come to where the feed is."""
     await tail.attach()
+    if not tail.follows:
+        return ()
     if not tail.again and (tail.place or BEGINNING) >= feed.place:
         return None
     return await tail.read(READ_SECONDS)
@@ -202,9 +204,9 @@ def _version(given: str) -> int:
 def _resume(given: str) -> Resume:
     parts = _PLACE.fullmatch(given)
     if parts is None:
-        raise _bad_id("Last-Event-ID must be an id of this stream: generation-sequence-index")
-    generation, seq, index = parts.groups()
-    return Resume(Place(int(generation), int(seq)), None if index is None else int(index))
+        raise _bad_id("Last-Event-ID must be an id of this stream: generation-sequence-number")
+    generation, seq, number = parts.groups()
+    return Resume(Place(int(generation), int(seq)), None if number is None else int(number))
 
 
 def _bad_id(detail: str) -> Malformed:

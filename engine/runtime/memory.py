@@ -231,6 +231,6 @@ class MemoryTail:
         if place == BEGINNING:
             return kept
         if place not in places:
-            self.place, self.follows = BEGINNING, False
+            self.place, self.follows, self.again = BEGINNING, False, False
             return kept
         return kept[places.index(place) + (not self.again) :]

@@ -101,7 +101,7 @@ class StreamTail(PullConsumer):
             return state.last_seq + 1
         if await self._is_held(self.place, state):
             return self.place.seq + (not self.again)
-        self.place, self.follows = BEGINNING, False
+        self.place, self.follows, self.again = BEGINNING, False, False
         return state.first_seq
 
     async def _is_held(self, place: Place, state: StreamState) -> bool:
