@@ -20,6 +20,7 @@ BENCHMARKS = {
     "subjects": "a stream with a subject an execution against one with a subject a shard",
     "kit": "trying the orders playbook out in memory, with scripted tools",
     "maps": "an item of a long map and a round of a long repeat, against short ones",
+    "waiting": "what 1,000 waiting requests and 500 idle streams cost the database",
     "expressions": "what guards and templates cost, and how long a hostile expression holds on",
 }
 

@@ -177,3 +177,23 @@ class EventPage(TypedDict):
 
     items: list[Event]
     next_after_version: int | None
+
+
+class LogLine(TypedDict):
+    """A line that a tool wrote; `id` leads on after it."""
+
+    id: str
+    step: str
+    attempt: int
+    command_id: str
+    seq: int
+    stream: str
+    line: str
+    logged_at: str
+
+
+class LogPage(TypedDict):
+    """Lines in the order in which they arrived; `next_after` leads on while there may be more."""
+
+    items: list[LogLine]
+    next_after: str | None

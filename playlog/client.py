@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import os
-from collections.abc import AsyncIterator, Mapping
-from http import HTTPStatus
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final, Self, cast
 from urllib.parse import quote
@@ -24,19 +23,22 @@ from pydantic import JsonValue
 from engine.runtime.settings import ClientSettings
 from engine.runtime.settings_loading import load
 from playlog.answers import (
-    TERMINAL,
     Event,
     EventPage,
     Execution,
     Incident,
     IncidentList,
     ListPage,
+    LogLine,
+    LogPage,
     Playbook,
     Registered,
     Standing,
     Step,
     StepList,
 )
+from playlog.event_streams import MESSAGE, SILENT_SECONDS, EventStream, Sent
+from playlog.problems import ApiError, ApiUnreachable, document_of, reason_of
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 BASE = "/api/v1"
@@ -45,32 +47,9 @@ SECONDS = 30.0
 LONGEST_WAIT = 20.0
 """The longest that one request asks the server to hold; longer waits are several requests."""
 PAGE = 200
-BUSY = frozenset({429, 503})
 NOT_IN_TIME = 504
-STALE = "stale"
-FIRST_PAUSE, LONGEST_PAUSE, MAX_FAILURES = 0.1, 5.0, 15
 NOTHING: Final = object()
 """No body, which is not the same as the body null."""
-
-
-class ApiError(Exception):
-    """The API answered with a problem document."""
-
-    def __init__(self, status: int, problem: Mapping[str, JsonValue]) -> None:
-        self.status = status
-        self.problem = problem
-        self.code = str(problem.get("code", ""))
-        self.detail = str(problem.get("detail") or problem.get("title") or f"status {status}")
-        super().__init__(self.detail)
-
-
-class ApiUnreachable(Exception):  # noqa: N818  # named as the fact it reports
-    """The API did not answer, or not as an API would."""
-
-    def __init__(self, url: str, reason: str) -> None:
-        self.url = url
-        self.reason = reason
-        super().__init__(f"{url}: {reason}")
 
 
 class Client:
@@ -241,29 +220,82 @@ class Client:
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         return cast("Standing", await self._ask("POST", path, body=data, headers=headers))
 
-    async def follow(
-        self, execution_id: str, *, after_version: int = 0
-    ) -> AsyncIterator[tuple[builtins.list[Event], Execution]]:
-        """Yield new events with the execution as it then stood, until it has ended.
+    async def stream(
+        self, execution_id: str, *, after_version: int = 0, types: Iterable[str] | None = None
+    ) -> AsyncIterator[Event]:
+        """Yield its events, each exactly once and in order, as they are recorded, until it has ended.
 
-        Nothing is polled: each request is held until there is something new. An API that is away is asked
-        again for a minute or so.
+        Nothing is polled. An API that is away or busy is asked again for a minute or so.
         """
-        version, failures = after_version, 0
-        while True:
-            try:
-                standing = await self.get(execution_id, min_version=version + 1, wait=LONGEST_WAIT)
-                events = await self.events(execution_id, after_version=version)
-            except (ApiError, ApiUnreachable) as error:
-                if not _is_stale(error):
-                    failures += 1
-                    await _pause_or_raise(error, failures)
-                continue
-            failures = 0
-            version = standing["version"]
-            yield [event for event in events if event["version"] <= version], standing
-            if standing["status"] in TERMINAL:
-                return
+        query = {"types": None if types is None else ",".join(types)}
+        path = f"{_path(execution_id)}/stream"
+        async for sent in self._listen(path, query, str(after_version)):
+            if sent.event == MESSAGE:
+                yield cast("Event", sent.data)
+
+    async def stream_all(
+        self,
+        *,
+        after: str | None = None,
+        playbook: str | None = None,
+        types: Iterable[str] | None = None,
+        status: Iterable[str] | None = None,
+    ) -> AsyncIterator[Sent]:
+        """Yield the events of all executions as they are published, each at least once, for ever.
+
+        It begins now, or after the `id` of an event. What is named `reset` instead of `message` says that
+        events between those before and after it may be missing.
+        """
+        query = {
+            "playbook": playbook,
+            "types": None if types is None else ",".join(types),
+            "status": None if status is None else ",".join(status),
+        }
+        async for sent in self._listen("/events/stream", query, after):
+            yield sent
+
+    async def logs(
+        self,
+        execution_id: str,
+        *,
+        step: str | None = None,
+        attempt: int | None = None,
+        after: str | None = None,
+        limit: int = PAGE,
+    ) -> LogPage:
+        """Return lines that its tools wrote, in the order in which they arrived, after that of an id."""
+        query = {"step": step, "attempt": attempt, "after": after, "limit": limit}
+        return cast("LogPage", await self._ask("GET", f"{_path(execution_id)}/logs", query=query))
+
+    async def stream_logs(
+        self,
+        execution_id: str,
+        *,
+        step: str | None = None,
+        attempt: int | None = None,
+        after: str | None = None,
+    ) -> AsyncIterator[LogLine]:
+        """Yield lines that its tools write, each exactly once, until it has been over for some seconds."""
+        query = {"step": step, "attempt": attempt, "follow": "true"}
+        async for sent in self._listen(f"{_path(execution_id)}/logs", query, after):
+            if sent.event == MESSAGE:
+                yield cast("LogLine", sent.data)
+
+    def _listen(self, path: str, query: Mapping[str, object], after: str | None) -> EventStream:
+        session = self._opened()
+        parameters = {name: str(value) for name, value in query.items() if value is not None}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
+
+        def connect(headers: Mapping[str, str]) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+            url = f"{self.url}{BASE}{path}"
+            return session.get(url, params=parameters, headers=headers, timeout=timeout)
+
+        return EventStream(self.url, connect, after)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("use the client with `async with`")
+        return self._session
 
     async def _ask(  # the parts of a request
         self,
@@ -276,8 +308,6 @@ class Client:
         longer: float = 0.0,
     ) -> JsonValue:
         """Return the document of the answer; `longer` is what the server was asked to wait, in seconds."""
-        if self._session is None:
-            raise RuntimeError("use the client with `async with`")
         said = dict(headers or {})
         data = None
         if body is not NOTHING:
@@ -286,7 +316,7 @@ class Client:
         timeout = aiohttp.ClientTimeout(total=self._seconds + longer, sock_connect=CONNECT_SECONDS)
         parameters = {name: str(value) for name, value in (query or {}).items() if value is not None}
         try:
-            async with self._session.request(
+            async with self._opened().request(
                 method, f"{self.url}{BASE}{path}", params=parameters, data=data, headers=said, timeout=timeout
             ) as answer:
                 return document_of(self.url, answer.status, await answer.read())
@@ -298,33 +328,3 @@ class Client:
 
 def _path(execution_id: str) -> str:
     return f"/executions/{quote(execution_id, safe='')}"
-
-
-def document_of(url: str, status: int, body: bytes) -> JsonValue:
-    """The document of an answer; raises `ApiError` for a problem, `ApiUnreachable` for anything else."""
-    try:
-        document: JsonValue = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise ApiUnreachable(url, f"status {status} without JSON: this is not a playlog API") from None
-    if status < HTTPStatus.BAD_REQUEST:
-        return document
-    raise ApiError(status, document if isinstance(document, dict) else {})
-
-
-def reason_of(error: Exception) -> str:
-    """Why no answer came, in a few words."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno
-        return (os.strerror(number) if number else str(error.os_error)).lower()
-    return str(error) or type(error).__name__
-
-
-def _is_stale(error: ApiError | ApiUnreachable) -> bool:
-    return isinstance(error, ApiError) and error.code == STALE
-
-
-async def _pause_or_raise(error: ApiError | ApiUnreachable, failures: int) -> None:
-    passing = isinstance(error, ApiUnreachable) or error.status in BUSY
-    if not passing or failures > MAX_FAILURES:
-        raise error
-    await asyncio.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2**failures))

@@ -11,7 +11,7 @@ import orjson
 from pydantic import JsonValue
 
 from engine.errors import Misconfigured, Unavailable
-from playlog.client import ApiUnreachable, document_of, reason_of
+from playlog.problems import ApiUnreachable, document_of, reason_of
 
 BASE = "/api/internal"
 SECONDS = 600.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from engine.errors import Conflict, Denied, Invalid, Malformed, Misconfigured, NotFound, PlaylogError, Purged
-from playlog.client import ApiError, ApiUnreachable
+from playlog.problems import ApiError, ApiUnreachable
 
 OK = 0
 FAILED = 1

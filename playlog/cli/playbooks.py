@@ -16,7 +16,8 @@ from playlog.cli.command import command
 from playlog.cli.failures import USAGE
 from playlog.cli.session import Session
 from playlog.cli.source_faults import render_faults
-from playlog.client import ApiError, Client
+from playlog.client import Client
+from playlog.problems import ApiError
 
 FAULTY = "invalid_playbook"
 

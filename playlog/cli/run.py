@@ -20,7 +20,8 @@ from playlog.cli.live_maps import MapCounts
 from playlog.cli.playbooks import FAULTY, faults_of, register_source, registered_text, show_faults
 from playlog.cli.session import Session
 from playlog.cli.tables import duration, status_text, value_view
-from playlog.client import ApiError, Client
+from playlog.client import Client
+from playlog.problems import ApiError
 
 SOURCES = frozenset({".yaml", ".yml", ".json"})
 
@@ -122,16 +123,13 @@ async def _follow(session: Session, client: Client, execution_id: str) -> Execut
     """Show each event worth it, and return the execution as it ended."""
     if session.json:
         return await client.wait(execution_id)
-    last: Execution | None = None
     counts = MapCounts()
-    async for events, standing in client.follow(execution_id):
-        for event in events:
-            if not counts.take(event) and event["event_type"] not in MINOR:
-                print_event(session.console, event)
+    async for event in client.stream(execution_id):
+        if not counts.take(event) and event["event_type"] not in MINOR:
+            print_event(session.console, event)
         for line in counts.lines():
             session.console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
-        last = standing
-    return last or await client.get(execution_id)
+    return await client.wait(execution_id)
 
 
 def _outcome(ended: Execution) -> Sequence[RenderableType]:

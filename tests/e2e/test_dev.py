@@ -15,7 +15,8 @@ import pytest
 
 from playlog.cli.dev import record
 from playlog.cli.dev.layout import PACKAGES
-from playlog.client import ApiError, Client
+from playlog.client import Client
+from playlog.problems import ApiError
 from tests.support import servers
 from tests.support.command_line import Dev, dev, playlog
 from tests.support.eventually import eventually
@@ -52,7 +53,7 @@ async def test_the_python_client_starts_follows_and_cancels(engine: Dev) -> None
         started = await client.start("examples/hello", {"name": "Ada"}, labels={"from": "client"})
         ended = await client.wait(started["execution_id"], seconds=30)
         assert ended["output"] == {"greeting": "Hello, Ada!"}
-        seen = [event async for events, _ in client.follow(started["execution_id"]) for event in events]
+        seen = [event async for event in client.stream(started["execution_id"])]
         assert [event["version"] for event in seen] == list(range(1, ended["version"] + 1))
         page = await client.list(label="from=client")
         assert [each["execution_id"] for each in page["items"]] == [started["execution_id"]]

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import tenacity
 
-from playlog.client import ApiError, ApiUnreachable, Client
+from playlog.client import Client
+from playlog.problems import ApiError, ApiUnreachable
 from tests.support.eventually import eventually
 
 PLAYBOOK = """

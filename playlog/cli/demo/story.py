@@ -70,11 +70,10 @@ async def tell(client: Client, console: Console, chapter: Chapter, service: str)
     started = await client.start(registered["path"], chapter.inputs)
     execution_id = started["execution_id"]
     console.print(Text(f"execution {execution_id}", style="dim"))
-    async for events, _standing in client.follow(execution_id):
-        for event in events:
-            print_event(console, event)
-            await _answer(client, console, execution_id, event)
-    execution = await client.get(execution_id)
+    async for event in client.stream(execution_id):
+        print_event(console, event)
+        await _answer(client, console, execution_id, event)
+    execution = await client.wait(execution_id)
     steps = await client.steps(execution_id, min_version=execution["version"], wait=5.0)
     _show(console, execution, steps)
     return Told(execution=execution, faults=list(_faults(chapter, execution, steps)))

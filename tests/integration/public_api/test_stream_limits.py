@@ -1,4 +1,4 @@
-"""Streams are bounded: slow readers are dropped, too many are refused, and the end of the process ends them."""
+"""Streams are bounded: slow readers are dropped, too many refused, and the end of the process ends them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def deaf(api: PublicApi, path: str) -> AsyncIterator[socket.socket]:
     """A client that asks for a stream and reads nothing of it."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.setblocking(False)
+        client.settimeout(0)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(client, ("127.0.0.1", api.port))
         request = f"GET /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1:{api.port}\r\n\r\n"

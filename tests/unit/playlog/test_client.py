@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from playlog.client import ApiError, ApiUnreachable, Client
+from playlog.client import Client
+from playlog.problems import ApiError, ApiUnreachable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -103,27 +104,46 @@ async def test_waiting_asks_again_until_it_has_ended() -> None:
     assert answers == []
 
 
-async def test_following_yields_each_event_once_and_outlives_a_database_that_is_away() -> None:
-    log = [{"version": n, "event_type": "x"} for n in range(1, 6)]
-    troubles = [problem(BUSY), problem({"status": 409, "code": "stale"})]
+async def test_a_stream_yields_each_event_once_over_broken_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("playlog.event_streams.FIRST_PAUSE", 0.001)
+    troubles = [problem(BUSY), None, problem(BUSY)]
+    resumed: list[str] = []
 
-    async def answer(request: web.Request) -> web.Response:
-        if troubles:
-            return troubles.pop(0)
-        if request.path.endswith("/events"):
-            after = int(request.query["after_version"])
-            page = [event for event in log if int(str(event["version"])) > after]
-            return web.json_response({"items": page, "next_after_version": None})
-        version = min(int(request.query["min_version"]) + 1, 5)
-        status = "completed" if version == 5 else "running"
-        return web.json_response({"version": version, "status": status})
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if troubles and (trouble := troubles.pop(0)) is not None:
+            return trouble
+        after = int(request.headers["Last-Event-ID"])
+        resumed.append(request.headers["Last-Event-ID"])
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b": ping\n\nretry: 1\n\n")
+        for version in range(after + 1, min(after + 3, 6)):
+            await response.write(b'id: %d\ndata: {"version":%d}\n\n' % (version, version))
+        if after >= 4:
+            await response.write(b'event: end\nid: 5\ndata: {"version":5,"status":"completed"}\n\n')
+        elif after == 0:
+            assert request.transport is not None
+            request.transport.abort()
+        return response
 
-    seen: list[int] = []
     async with api(answer) as client:
-        async for events, standing in client.follow("1"):
-            seen += [event["version"] for event in events]
-            assert seen[-1] == standing["version"]
+        seen = [event["version"] async for event in client.stream("1")]
     assert seen == [1, 2, 3, 4, 5]
+    assert resumed[-1] == "4"
+
+
+async def test_going_on_after_the_end_is_the_end_and_a_problem_is_raised() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.headers["Last-Event-ID"] == "9":
+            return web.Response(status=204)
+        return problem({"status": 404, "code": "unknown_execution", "detail": "no"})
+
+    async with api(answer) as client:
+        assert [event async for event in client.stream("1", after_version=9)] == []
+        with pytest.raises(ApiError, match="no"):
+            _ = [event async for event in client.stream("1")]
 
 
 async def test_all_pages_of_events_are_read() -> None:

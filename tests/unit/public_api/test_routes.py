@@ -52,4 +52,4 @@ def test_a_handler_that_asks_for_what_no_request_has_is_a_mistake() -> None:
         """Want something else."""
 
     with pytest.raises(TypeError, match="nonsense"):
-        Group().add("GET", "/things", answers={})(handler)  # type: ignore[arg-type]
+        Group().add("GET", "/things", answers={})(handler)  # type: ignore[type-var]

@@ -4,7 +4,7 @@ import pytest
 
 from engine.errors import Conflict, Denied, Invalid, Misconfigured, NotFound, Unavailable
 from playlog.cli.failures import explain
-from playlog.client import ApiError, ApiUnreachable
+from playlog.problems import ApiError, ApiUnreachable
 
 
 @pytest.mark.parametrize(
