@@ -40,7 +40,7 @@ BAD_IDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("suffix", ["", "/wait", "/steps", "/events"])
+@pytest.mark.parametrize("suffix", ["", "/wait", "/steps", "/events", "/stream", "/logs"])
 async def test_what_is_no_id_is_no_execution(api: PublicApi, suffix: str) -> None:
     for bad in BAD_IDS:
         check(await api.get(f"/executions/{bad}{suffix}"), 404, "unknown_execution")
@@ -77,6 +77,16 @@ BAD_QUERIES = {
     "/executions/1/events": [
         ("limit=0", 422), ("limit=501", 422), ("after_version=-1", 422), ("after_version=2147483648", 422),
         ("types=", 422), ("types=a,,b", 422), ("types=%00", 422),
+    ],
+    "/executions/1/stream": [
+        ("after_version=-1", 422), ("types=", 422), ("limit=1", 422), ("follow=", 422), ("types=%00", 422),
+    ],
+    "/executions/1/logs": [
+        ("limit=0", 422), ("limit=1001", 422), ("follow=yes", 422), ("attempt=-1", 422), ("attempt=x", 422),
+        ("step=%00", 422), ("after=x", 400), ("after=", 400),
+    ],
+    "/events/stream": [
+        ("playbook=%00", 422), ("types=,", 422), ("status=%0A", 422), ("after=1-1-1", 422), ("limit=1", 422),
     ],
     "/playbooks": [
         ("paused=yes", 422), ("paused=1", 422), ("limit=0", 422), ("tag=%00", 422), ("search=%0A", 422),

@@ -26,7 +26,7 @@ async def test_every_way_to_read_a_purged_execution_answers_410(api: PublicApi, 
         found = (await leaves(api.connection))["event"]
         (leaf,) = [each for each in found if each.name == MONTH.leaf]
         assert await retention._give_up(api.connection, leaf, MONTH.over) == []
-    for path in ("", "/events", "/steps", "/wait", "?min_version=1"):
+    for path in ("", "/events", "/steps", "/wait", "?min_version=1", "/stream", "/logs", "/logs?follow"):
         answer = await api.get(f"/executions/{gone}{path}")
         assert (answer.status, answer.json["code"]) == (410, "purged"), path
     answer = await api.post(f"/executions/{gone}/retry")
