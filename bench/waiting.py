@@ -55,7 +55,7 @@ async def _started(installation: Installation) -> list[str]:
     async def caller() -> list[str]:
         return [(await installation.client.start("bench/waiting", {}))["execution_id"] for _ in places]
 
-    return sum(await asyncio.gather(*(caller() for _ in range(CALLERS))), [])
+    return [each for found in await asyncio.gather(*(caller() for _ in range(CALLERS))) for each in found]
 
 
 async def _wait(session: aiohttp.ClientSession, execution_id: str) -> None:

@@ -15,6 +15,7 @@ from aiohttp import web
 from engine.errors import PlaylogError, Unavailable
 from engine.runtime import metrics
 from engine.runtime.http import REQUEST_ID, REQUEST_ID_KEY
+from engine.runtime.loop import end
 
 CONTENT_TYPE = "text/event-stream"
 LAST_EVENT_ID = "Last-Event-ID"
@@ -143,16 +144,16 @@ class EventSources:
                 if over.done():
                     await self._write(response, hint())
                     return
-                found = upcoming.result() if upcoming.done() else ping()
+                is_ping = not upcoming.done()
+                found = ping() if is_ping else upcoming.result()
                 if found is None:
                     return
                 await self._write(response, found)
-                if upcoming.done():
+                if not is_ping:
                     upcoming = asyncio.ensure_future(_next(source))
         finally:
-            over.cancel()
-            upcoming.cancel()
-            await asyncio.gather(over, upcoming, return_exceptions=True)
+            await end(over)
+            await end(upcoming)
 
     async def _write(self, response: web.StreamResponse, found: bytes) -> None:
         try:

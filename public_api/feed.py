@@ -14,6 +14,7 @@ import structlog
 
 from engine.errors import PlaylogError
 from engine.runtime.bus import BEGINNING, OpenTail, Place, Tail, Told
+from engine.runtime.loop import end
 from public_api.event_source import PING, TooSlow, block, place_block
 
 READ_SECONDS = 5.0
@@ -193,8 +194,7 @@ class Feed:
         reading, self._reading = self._reading, None
         tail, self._tail = self._tail, None
         if reading is not None and tail is not None:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            await end(reading)
             await tail.close()
 
     async def _read(self, tail: Tail) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _JITTER = 0.1
+_CANCEL_SECONDS = 0.1
 _BACKOFF = tenacity.wait_random_exponential(multiplier=0.1, max=5.0)
 
 
@@ -77,6 +78,18 @@ async def wait_any(seconds: float, *events: asyncio.Event | None) -> bool:
             waiter.cancel()
         await asyncio.gather(*waiters, return_exceptions=True)
     return any(event.is_set() for event in present)
+
+
+async def end(task: asyncio.Future[object]) -> None:
+    """Cancel a task until it has ended; its outcome is dropped.
+
+    Once is not enough: `asyncio.wait_for` of Python 3.11 forgets a cancel that meets what it waits for.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_SECONDS)
+    if not task.cancelled():
+        task.exception()
 
 
 async def _one_pass(role: Role, progress: LoopProgress | None) -> float | None:
