@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 import tenacity
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.runtime.health import LoopProgress
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 _JITTER = 0.1
@@ -80,7 +82,7 @@ async def wait_any(seconds: float, *events: asyncio.Event | None) -> bool:
     return any(event.is_set() for event in present)
 
 
-async def end(task: asyncio.Future[object]) -> None:
+async def end(task: asyncio.Task[T]) -> None:
     """Cancel a task until it has ended; its outcome is dropped.
 
     Once is not enough: `asyncio.wait_for` of Python 3.11 forgets a cancel that meets what it waits for.
