@@ -20,7 +20,7 @@ async def test_a_start_answers_where_the_execution_stands(api: PublicApi) -> Non
     assert answer.headers["Location"] == f"/api/v1/executions/{execution_id}"
     assert answer.headers["Playlog-Version"] == "2"
     assert answer.headers["Cache-Control"] == "no-store, must-revalidate"
-    assert {topic for topic, _ in api.wakes} == {"outbox", "commands"}
+    assert {topic for topic, _ in api.wakes} == {"outbox", "commands", "appended"}
 
 
 async def test_everything_asked_for_is_recorded(api: PublicApi) -> None:
