@@ -68,6 +68,20 @@ async def pending(connection: Connection, *, folder: Traversable = migration.FOL
     return [each.name for each in waiting]
 
 
+async def make_roles(dsn: str) -> None:
+    """Make the role that reads the views, where it is not there yet, and grant it the views of this build.
+
+    `dsn` is that of the owner of the schema. Raises `MigrationError`, which says who may, or what is missing.
+    """
+    text = (resources.files("sql") / "roles.sql").read_text(encoding="utf-8")
+    async with _direct(dsn) as connection:
+        try:
+            await connection.execute(text)
+        except asyncpg.PostgresError as error:
+            hint = getattr(error, "hint", None) or "Apply the migrations first: python -m sql up."
+            raise MigrationError(f"no roles were made: {error.args[0]}. {hint}") from error
+
+
 @asynccontextmanager
 async def _direct(dsn: str) -> AsyncIterator[Connection]:
     settings = {

@@ -418,6 +418,13 @@ end
 $function$;
 comment on function playlog.add_partition(text,text,bigint,bigint) is 'one partition [low, high) of event, payload or step_log; the check spares the scan under the lock';
 
+CREATE OR REPLACE FUNCTION playlog.bits_of(hex text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ select coalesce(bit_count(decode(repeat('0', length(hex) % 2) || hex, 'hex')), 0)::integer $function$;
+comment on function playlog.bits_of(text) is 'how many bits are set in a number in hexadecimal; 0 for null';
+
 CREATE OR REPLACE FUNCTION playlog.drop_detached(leaf text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -543,6 +550,20 @@ end
 $function$;
 comment on function playlog.lock_partition(text,boolean) is 'until the transaction ends: no inserts into the partition; exclusive: no reading either';
 
+CREATE OR REPLACE FUNCTION playlog.moment_of(said text)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE PARALLEL SAFE STRICT
+AS $function$
+    select case
+        when said ~ ('^(19[7-9]|2\d\d)\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d'
+            || '(\.\d{1,9})?(Z|[+-](0\d|1[0-4]):[0-5]\d)$')
+        then (overlay(said placing '01' from 9 for 2))::timestamptz
+            + make_interval(hours => 24 * (substr(said, 9, 2)::integer - 1))
+    end
+$function$;
+comment on function playlog.moment_of(text) is 'a time as a producer wrote it, null for any other text, and never an error: 30 February is 2 March';
+
 CREATE OR REPLACE FUNCTION playlog.new_ids(count integer)
  RETURNS bigint[]
  LANGUAGE sql
@@ -554,6 +575,40 @@ AS $function$
     from generate_series(1, count)
 $function$;
 comment on function playlog.new_ids(integer) is '63-bit, time-ordered: milliseconds since 2024-01-01T00:00:00Z, then 22 bits of a sequence';
+
+CREATE OR REPLACE FUNCTION playlog.open_units(state json)
+ RETURNS TABLE(step text, item integer, undoing boolean, unit json, waiting json, began timestamp with time zone, retry_at timestamp with time zone, place text, total integer, next integer, failed integer, dropped integer, open integer)
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+    select t.name, u.item, t.undo is not null, u.unit, u.waiting, (t.told ->> 'started_at')::timestamptz,
+        (state -> 'timers' ->> (t.place || coalesce('[' || u.item || ']', '') || ':retry'))::timestamptz,
+        t.place, u.total, u.next, u.failed, u.dropped, u.open
+    from (
+        select e.name, e.told, e.told -> 'undo' -> 'is' as undo,
+            e.name || case when e.told -> 'undo' is null then '' else '!' end as place
+        from json_each(state -> 'steps') as e (name, told)
+        where e.told -> 'undo' is not null or e.told ->> 'status' in ('queued', 'running', 'waiting', 'retrying')
+    ) t
+    cross join lateral (
+        select null::integer as item, coalesce(t.undo, t.told) as unit,
+            case when t.undo is null then t.told -> 'waiting' end as waiting, null::integer as total,
+            null::integer as next, null::integer as failed, null::integer as dropped, null::integer as open
+        where t.undo is not null or t.told -> 'waiting' is not null or t.told -> 'map' is null
+        union all
+        (
+            select o.item::integer, o.unit, null, coalesce((t.told -> 'map' ->> 'total')::integer, 0),
+                coalesce((t.told -> 'map' ->> 'next')::integer, 0), playlog.bits_of(t.told -> 'map' ->> 'failed'),
+                coalesce((t.told -> 'map' ->> 'dropped')::integer, 0), (count(*) over ())::integer
+            from json_each(t.told -> 'map' -> 'open') as o (item, unit)
+            where t.undo is null and t.told -> 'waiting' is null
+            order by coalesce((o.unit ->> 'since')::timestamptz, (t.told ->> 'started_at')::timestamptz),
+                o.item::integer
+            limit 1
+        )
+    ) u
+$function$;
+comment on function playlog.open_units(json) is 'what is open in the state of a snapshot, one row a step: its attempts, those of its undoing, or of the item that is open longest';
 
 CREATE OR REPLACE FUNCTION playlog.partitions()
  RETURNS TABLE(parent text, name text, low_id bigint, high_id bigint, is_pending boolean)
@@ -581,6 +636,13 @@ begin
         using errcode = 'insufficient_privilege';
 end
 $function$;
+
+CREATE OR REPLACE FUNCTION playlog.views_version()
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ select 1 $function$;
+comment on function playlog.views_version() is 'raised whenever a view or a column of one is added';
 
 alter table playlog.playbook_version add constraint playbook_version_definition FOREIGN KEY (definition_hash) REFERENCES playlog.definition(definition_hash);
 alter table playlog.playbook_version add constraint playbook_version_playbook FOREIGN KEY (path) REFERENCES playlog.playbook(path);

@@ -112,7 +112,7 @@ def _of_map(state: Execution, name: str, step: StepState, found: MapState) -> Wa
     if not found.open:
         return None
     began = step.started_at or LONG_AGO
-    oldest = min(found.open, key=lambda item: found.open[item].since or began)
+    oldest = min(found.open, key=lambda item: (found.open[item].since or began, item))
     items = Items(
         total=found.total,
         completed=found.successes,
