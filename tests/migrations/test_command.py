@@ -82,3 +82,12 @@ async def test_without_a_usable_database_the_exit_code_is_2(urls: dict[str, str]
     assert (code, lines) == (2, [])
     assert error.startswith(complaint)
     assert "Traceback" not in error
+
+
+async def test_an_owner_who_may_not_make_roles_is_told_who_may(database_url: str) -> None:
+    code, lines, error = await run("roles", PLAYLOG_DATABASE_URL=database_url)
+    assert (code, lines) == (1, [])
+    assert error == (
+        "no roles were made: only an administrator may make the role playlog_reader. "
+        "Let one run: create role playlog_reader nologin; then run this again.\n"
+    )

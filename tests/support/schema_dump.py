@@ -17,7 +17,10 @@ _HEAD += "set check_function_bodies = off;\n"  # they may call one another
 
 
 async def dump(connection: asyncpg.Connection[asyncpg.Record]) -> str:
-    """Describe every sequence, table, column, constraint, index, function and trigger of the schema."""
+    """Describe every sequence, table, column, constraint, index, function and trigger of the schema.
+
+    Views are left out: servers of different versions print the same one differently.
+    """
     async with connection.transaction():
         # With an empty path the server qualifies every name, whoever asks.
         await connection.execute("set local search_path = ''")
