@@ -11,7 +11,7 @@ import orjson
 
 from engine.domain.execution import initial
 from engine.domain.snapshot import load
-from engine.domain.waiting import Wait, waits_for
+from engine.domain.waiting import Wait, What, waits_for
 from engine.read.snapshots import columns_of
 from tests.support.random_playbooks import family
 from tests.support.random_world import RandomWorld
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WORLDS = 30
 MOST_WORLDS = 1_000
 EVERY = 4
-KINDS = {"claim", "result", "retry", "child", "signal", "moment", "resume", "undoing", "items"}
+KINDS = {"claim", "result", "retry", "child", "signal", "moment", "resume", "undoing", "items", "held"}
 INSERT = """
 insert into playlog.snapshot (execution_id, version, fold_version, hash, status, path, playbook_version,
     definition_hash, parent_id, labels, started_at, ended_at, recorded_at, output_version, error_version,
@@ -66,8 +66,12 @@ def worded(wait: Wait) -> tuple[object, ...]:
 
 
 def kinds_of(wait: Wait) -> set[str]:
-    kinds = {wait.what.value} | ({"undoing"} if wait.undoing else set())
-    return kinds | ({"items"} if wait.items is not None else set())
+    marks = {
+        "undoing": wait.undoing,
+        "items": wait.items is not None,
+        "held": wait.what is What.CLAIM and wait.owner == "operator",
+    }
+    return {wait.what.value, *(name for name, holds in marks.items() if holds)}
 
 
 def some_snapshots() -> Iterator[tuple[int, dict[str, object], list[Wait]]]:
