@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from engine.domain.decision import Decision, Turn, decided, error, expression_error
 from engine.domain.definition import Step
 from engine.domain.expression import Expression, ExpressionFailed
-from engine.domain.scope import scope_of
-from engine.domain.vocabulary import EventType
+from engine.domain.scope import Settling, scope_of
+from engine.domain.vocabulary import EventType, StepStatus
+
+_SETTLES_AS = {
+    EventType.STEP_COMPLETED: StepStatus.COMPLETED,
+    EventType.STEP_FAILED: StepStatus.FAILED,
+    EventType.STEP_SKIPPED: StepStatus.SKIPPED,
+}
 
 
 class NoRoute(Exception):  # noqa: N818  # named as the fact it reports
@@ -18,7 +24,7 @@ class NoRoute(Exception):  # noqa: N818  # named as the fact it reports
 def pass_on(turn: Turn, step: Step, kind: EventType, payload: dict[str, object]) -> Decision:
     """Settle a step and choose where it leads; one that leads nowhere has failed, whatever it did."""
     try:
-        targets = _route(turn, step, completing=kind is EventType.STEP_COMPLETED)
+        targets = _route(turn, step, Settling(step.name, _SETTLES_AS[kind], payload.get("error")))
     except ExpressionFailed as failed:
         return fail_step(step.name, expression_error(failed))
     except NoRoute:
@@ -35,19 +41,19 @@ def fail_step(name: str, problem: dict[str, object]) -> Decision:
 
 
 def holds(
-    turn: Turn, guard: Expression, names: Mapping[str, object] | None = None, completing: str | None = None
+    turn: Turn, guard: Expression, names: Mapping[str, object] | None = None, settling: Settling | None = None
 ) -> bool:
     """Evaluate a guard; raises `ExpressionFailed`, also when it gives neither true nor false."""
-    answer = guard.run(scope_of(turn.state, turn.supply, guard, names, completing))
+    answer = guard.run(scope_of(turn.state, turn.supply, guard, names, settling))
     if not isinstance(answer, bool):
         raise ExpressionFailed("type_mismatch", f"{guard.source}: true or false is needed")
     return answer
 
 
-def _route(turn: Turn, step: Step, *, completing: bool) -> list[str] | None:
+def _route(turn: Turn, step: Step, settling: Settling) -> list[str] | None:
     if step.routes is None:
         return None
     for route in step.routes:
-        if route.when is None or holds(turn, route.when, completing=step.name if completing else None):
+        if route.when is None or holds(turn, route.when, settling=settling):
             return [] if route.target is None else [route.target]
     raise NoRoute

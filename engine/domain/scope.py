@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from engine.domain.deferred import no_output
 from engine.domain.definition import Template
@@ -102,18 +103,26 @@ class Supply:
         return content
 
 
+class Settling(NamedTuple):
+    """What a step is about to be: its own routing sees it so; `error` is that of one that has failed."""
+
+    name: str
+    status: StepStatus
+    error: object = None
+
+
 def scope_of(
     state: Execution,
     supply: Supply,
     what: Expression | Template,
     names: Mapping[str, object] | None = None,
-    completing: str | None = None,
+    settling: Settling | None = None,
 ) -> dict[str, object]:
     """The names `what` may use, `names` among them, for one evaluation.
 
     Raises `Lacking` with all that it can read and that is not loaded.
 
-    `completing` names a step that is about to complete, whose output its own routing may read.
+    The step that is `settling` has the status, output and error that it is about to have.
     """
     supply.opened.clear()
     read = [state.steps[name] for name in what.reads if name in state.steps]
@@ -124,7 +133,7 @@ def scope_of(
     if missing:
         supply.taken = 0
         raise Lacking(missing)
-    scope = {"steps": _Steps(state, supply, completing), "execution": _about(state), **(names or {})}
+    scope = {"steps": _Steps(state, supply, settling), "execution": _about(state), **(names or {})}
     if what.inputs:
         scope["inputs"] = supply.value(state.inputs, "inputs")
     return scope
@@ -136,14 +145,15 @@ def _about(state: Execution) -> dict[str, object]:
 
 
 class _Steps(Mapping[str, object]):
-    def __init__(self, state: Execution, supply: Supply, completing: str | None) -> None:
+    def __init__(self, state: Execution, supply: Supply, settling: Settling | None) -> None:
         self._state = state
         self._supply = supply
-        self._completing = completing
+        self._settling = settling
 
     def __getitem__(self, name: str) -> object:
-        status = StepStatus.COMPLETED if name == self._completing else self._state.status_of(name)
-        return _StepView(name, status, self._state, self._supply)
+        if self._settling is not None and self._settling.name == name:
+            return _SettlingView(self._settling, self._state, self._supply)
+        return _StepView(name, self._state.status_of(name), self._state, self._supply)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._state.steps)
@@ -183,6 +193,21 @@ class _StepView(Mapping[str, object]):
 
     def __len__(self) -> int:
         return len(self.KEYS)
+
+
+class _SettlingView(_StepView):
+    """Of a step that does not complete, the state still has what its last visit gave: none of it counts."""
+
+    def __init__(self, settling: Settling, state: Execution, supply: Supply) -> None:
+        super().__init__(settling.name, settling.status, state, supply)
+        self._error = settling.error
+
+    def __getitem__(self, key: str) -> object:
+        if key == "error":
+            return self._error if self._status is StepStatus.FAILED else None
+        if key == "errors" and self._status is not StepStatus.COMPLETED:
+            return []
+        return super().__getitem__(key)
 
 
 def _output(name: str, state: Execution, supply: Supply) -> object:
