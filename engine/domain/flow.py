@@ -54,7 +54,7 @@ def go_round(turn: Turn, step: Step) -> Decision | None:
     """How the cycle of a settled step goes on, or is closed; None when it is left, and without a cycle."""
     if not step.cycle:
         return None
-    again = [target for target in _live_targets(turn, step) if target in step.cycle]
+    again = _leads_on(turn, step)
     if again:
         return begin(turn, again[0])
     unvisited = [each for each in step.cycle if turn.state.status_of(each) is StepStatus.PENDING]
@@ -127,13 +127,22 @@ def _is_settled(turn: Turn, source: str) -> bool:
 
     They are neither after a failure that nothing answers: a retry of the execution may still decide it.
     """
-    together = turn.step(source).cycle or (source,)
-    return all(is_settled(turn.state.steps.get(each)) for each in together)
+    steps = turn.state.steps
+    cycle = turn.step(source).cycle
+    if not all(is_settled(steps.get(each)) for each in cycle or (source,)):
+        return False
+    # Between two visits all members are settled, too: it goes on where the last one leads into it.
+    return not cycle or not _leads_on(turn, turn.step(max(cycle, key=lambda each: steps[each].settled)))
 
 
 def is_settled(step: StepState | None) -> bool:
     """Whether it is decided for good what became of a step."""
     return step is not None and step.status in SETTLED_STEPS and not step.begins_again
+
+
+def _leads_on(turn: Turn, step: Step) -> list[str]:
+    """The steps of its own cycle that a settled step leads to."""
+    return [target for target in _live_targets(turn, step) if target in step.cycle]
 
 
 def _live_targets(turn: Turn, source: Step) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import orjson
+import pytest
 
 from engine.domain.snapshot import encode
 from engine.domain.vocabulary import StepStatus
@@ -175,5 +176,35 @@ steps:
     play.complete("beside")
     assert play.open_steps == ["again"]
     play.complete("again", "enough")
+    assert play.open_steps == ["meet"]
+    play.check_replay()
+
+
+BETWEEN = """
+playbook: t/between
+steps:
+  - {name: first, tool: noop}
+  - {name: entry, tool: noop, when: "false"}
+  - name: choose
+    tool: noop
+    when: "false"
+    next:
+      - {when: "steps.again.status == 'completed' && steps.again.output == 'stop'", step: meet}
+      - {default: again}
+  - {name: again, wait: {event: go, timeout: 1h}, next: entry}
+  - {name: meet, tool: noop, needs: [choose, late%d]}
+  - {name: late0, tool: noop, when: "false", needs: [first]}
+"""
+LATE = '  - {name: late%d, tool: noop, when: "false", needs: [late%d]}\n'
+
+
+@pytest.mark.parametrize("late", range(8))
+def test_rule_9_a_join_is_not_decided_between_two_visits_of_a_cycle(late: int) -> None:
+    play = given(BETWEEN % late + "".join(LATE % (each, each - 1) for each in range(1, late + 1)))
+    play.signal("go", "on")
+    play.complete("first")
+    assert play.state.steps["again"].visits == 1
+    assert play.state.status_of("meet") is StepStatus.PENDING
+    play.signal("go", "stop")
     assert play.open_steps == ["meet"]
     play.check_replay()
