@@ -44,7 +44,7 @@ def begin_attempt(turn: Turn, slot: Slot, delay: float = 0.0, iteration: int | N
     round_ = 0 if call.repeat is None else iteration or max(1, unit.iteration)
     try:
         names = names_of(turn, slot, attempt=attempt, iteration=round_)
-        rendered = _render_input(turn, call, names)
+        rendered = _render_input(turn.at(slot), call, names)
         keys = keys_of(turn, slot, call, names, round_)
         asked = written(rendered)
         _check_sizes(call, asked)
@@ -232,7 +232,7 @@ def _may_retry(turn: Turn, slot: Slot, problem: dict[str, object]) -> bool:
     if retry.on is None:
         return problem["code"] not in NOT_RETRIED
     names = {"error": seen(problem), "attempt": unit.attempt, "iteration": max(1, unit.iteration)}
-    return holds(turn, retry.on, names_of(turn, slot, **names))
+    return holds(turn.at(slot), retry.on, names_of(turn, slot, **names))
 
 
 def _is_over(turn: Turn, slot: Slot) -> bool:

@@ -6,9 +6,11 @@ command.issued ..., compensation.completed | failed ──▶ the one terminal e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from engine.domain.attempts import begin_attempt
 from engine.domain.decision import Decision, Turn, decided
-from engine.domain.execution import Slot
+from engine.domain.execution import Slot, StepState
 from engine.domain.vocabulary import TERMINAL_EVENTS, EventType, ExecutionStatus, StepStatus
 
 Problem = dict[str, object]
@@ -18,18 +20,17 @@ _EVENTS = {status: kind for kind, status in TERMINAL_EVENTS.items()}
 
 def end(turn: Turn, status: ExecutionStatus, problem: Problem) -> Decision:
     """End an execution that did not complete, after compensation where a completed step can be undone."""
-    if next(iter(_undoable(turn)), None) is None:
+    if next(_undoable(turn), None) is None:
         return Decision([decided(_EVENTS[status], None, {"error": problem})])
     return Decision([decided(EventType.EXECUTION_CANCELLING, None, {"outcome": status, "error": problem})])
 
 
 def on_compensate(turn: Turn, _: str) -> Decision:
-    """Undo the step that completed last; when none is left, write the terminal event."""
-    steps = turn.state.steps
-    left = _undoable(turn)
-    if not left:
+    """Undo the step, or the visit of it, that completed last; when none is left, write the terminal event."""
+    last = max(_undoable(turn), default=None)
+    if last is None:
         return _end_compensated(turn)
-    name = max(left, key=lambda each: steps[each].settled)
+    name = last[1]
     decision = Decision([decided(EventType.COMPENSATION_STARTED, name)])
     decision += begin_attempt(turn, Slot(name, undoing=True))
     return decision
@@ -40,14 +41,18 @@ def on_undone(_: Turn, name: str) -> Decision:
     return Decision([decided(EventType.COMPENSATION_COMPLETED, name)])
 
 
-def _undoable(turn: Turn) -> list[str]:
-    return [
-        name
-        for name, step in turn.state.steps.items()
-        if step.status is StepStatus.COMPLETED
-        and step.undone is None
-        and turn.step(name).compensate is not None
-    ]
+def _undoable(turn: Turn) -> Iterator[tuple[int, str]]:
+    """The steps to undo, each with the version at which it completed; on a cycle, that of the last visit."""
+    for name, step in turn.state.steps.items():
+        if step.done:
+            yield step.done[-1].version, name
+        elif _is_undoable(turn, name, step):
+            yield step.settled, name
+
+
+def _is_undoable(turn: Turn, name: str, step: StepState) -> bool:
+    completed = step.status is StepStatus.COMPLETED and step.undone is None
+    return completed and turn.step(name).compensate is not None
 
 
 def _end_compensated(turn: Turn) -> Decision:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Self
 
@@ -35,6 +35,13 @@ class Turn:
         if step.compensate is None:
             raise LookupError(f"nothing undoes the step {slot.step}")
         return step.compensate
+
+    def at(self, slot: Slot) -> Turn:
+        """What expressions of a slot look at: those that undo a visit on a cycle, the steps of that time."""
+        done = self.state.steps[slot.step].done if slot.undoing else []
+        if not done:
+            return self
+        return replace(self, state=replace(self.state, steps={**self.state.steps, **done[-1].steps}))
 
     def timer(self, slot: Slot, what: str, seconds: float) -> SetTimer:
         """A timer of a slot, so many seconds from now."""

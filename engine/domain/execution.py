@@ -140,7 +140,8 @@ class StepState(Unit):
 
     `next` holds the targets whose edges went live, when that was decided explicitly. `settled` is the
     version at which it completed, failed or was skipped, `visits` how often it has begun, `handled` how a
-    failure was answered. `undo` are the attempts to compensate it, `undone` how that ended.
+    failure was answered. `undo` are the attempts to compensate it while they go on, `undone` how that ended.
+    `done` are the visits on a cycle that are to be undone, oldest first.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -156,12 +157,25 @@ class StepState(Unit):
     visits: int = 0
     undo: Unit | None = None
     undone: str | None = None
+    done: list[Done] = field(default_factory=list)
 
     @property
     def begins_again(self) -> bool:
         """Whether a retry of the execution begins it again: cancelled, or failed with no answer to that."""
         failed = self.status is StepStatus.FAILED and not self.handled
         return failed or self.status is StepStatus.CANCELLED
+
+    def as_read(self) -> StepState:
+        """What expressions can read of it, to be kept."""
+        return StepState(status=self.status, output=self.output, error=self.error, map=self.map)
+
+
+class Done(NamedTuple):
+    """A completed visit of a step on a cycle: the version of its end, and `steps` that undoing it reads."""
+
+    version: int
+    visit: int
+    steps: dict[str, StepState]
 
 
 class Ending(NamedTuple):
@@ -284,9 +298,9 @@ class Execution:
         return [Slot(name), *(Slot(name, item) for item in items)]
 
     def revisit(self, name: str) -> None:
-        """Forget the last visit of a step on a cycle; only what is counted goes on."""
+        """Forget the last visit of a step on a cycle; what is counted goes on, and what is to be undone."""
         last = self.steps[name]
-        self.steps[name] = StepState(visits=last.visits + 1, attempt=last.attempt)
+        self.steps[name] = StepState(visits=last.visits + 1, attempt=last.attempt, done=last.done)
 
     def status_of(self, name: str) -> StepStatus:
         """The status of a step, without touching the state."""

@@ -57,6 +57,8 @@ def keys_of(turn: Turn, slot: Slot, call: Step, names: Mapping[str, object], rou
 def _stable(turn: Turn, slot: Slot, round_: int) -> str:
     step = turn.state.steps.get(slot.step)
     visit = 0 if step is None else step.visits
+    if step is not None and slot.undoing and step.done:
+        visit = step.done[-1].visit
     is_next_visit = step is not None and not slot.undoing and step.status in SETTLED_STEPS
     return f"{turn.state.execution_id}/{slot}/{visit + is_next_visit}/{round_}"
 

@@ -32,7 +32,16 @@ def pass_on(turn: Turn, step: Step, kind: EventType, payload: dict[str, object])
         return fail_step(step.name, error("no_route", detail))
     if targets is not None:
         payload = {**payload, "next": targets}
+    if kind is EventType.STEP_COMPLETED and step.cycle and step.compensate is not None:
+        payload = {**payload, "kept_to_undo": _read_to_undo(step, step.compensate)}
     return Decision([decided(kind, step.name, payload or None)])
+
+
+def _read_to_undo(step: Step, undoing: Step) -> list[str]:
+    """The steps that undoing this visit reads and that a further one replaces: those of its cycle."""
+    reading = (undoing.input, undoing.retry.on)
+    read = {name for each in reading if each is not None for name in each.reads}
+    return [name for name in step.cycle if name in read]
 
 
 def fail_step(name: str, problem: dict[str, object]) -> Decision:

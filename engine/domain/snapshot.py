@@ -10,6 +10,7 @@ import orjson
 
 from engine.domain.events import iso, parse_iso
 from engine.domain.execution import (
+    Done,
     Ending,
     Execution,
     MapState,
@@ -174,6 +175,10 @@ def _step(step: StepState) -> dict[str, Any]:
             "visits": step.visits,
             "undo": None if step.undo is None else {"is": _compact(_unit(step.undo))},
             "undone": step.undone,
+            "done": [
+                [done.version, done.visit, {name: _step(read) for name, read in done.steps.items()}]
+                for done in step.done
+            ],
         }
     )
 
@@ -195,6 +200,10 @@ def _load_step(stored: dict[str, Any]) -> StepState:
         visits=stored.get("visits", 0),
         undo=None if undo is None else Unit(**_load_unit(undo["is"])),
         undone=stored.get("undone"),
+        done=[
+            Done(version, visit, {name: _load_step(read) for name, read in steps.items()})
+            for version, visit, steps in stored.get("done", [])
+        ],
     )
 
 

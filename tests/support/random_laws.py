@@ -27,6 +27,7 @@ from tests.support.waiting import check_waits
 
 AFTER_THE_END = frozenset({*TERMINAL_EVENTS, EventType.COMMAND_LATE})
 SETTLING = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_SKIPPED})
+UNDONE = frozenset({EventType.COMPENSATION_COMPLETED, EventType.COMPENSATION_FAILED})
 BEGINNINGS = frozenset({EventType.COMMAND_ISSUED, EventType.CHILD_STARTED})
 OUTCOMES = frozenset({EventType.COMMAND_COMPLETED, EventType.COMMAND_FAILED, EventType.COMMAND_EXPIRED})
 EVENTS_A_TRY = 5
@@ -69,9 +70,7 @@ def check_state(stream: MemoryStream, rows: Rows, streams: Mapping[int, MemorySt
         assert not any(left), left
     elif state.phase is ExecutionStatus.COMPENSATING:
         assert not state.active
-        undoing = [
-            name for name, step in state.steps.items() if step.undo is not None and step.undone is None
-        ]
+        undoing = [name for name, step in state.steps.items() if step.undo is not None]
         assert len(undoing) == 1
         _check_moved(state, Slot(undoing[0], undoing=True), state.steps[undoing[0]].undo)
     elif state.version:
@@ -147,6 +146,7 @@ def check_whole(stream: MemoryStream, sent: int) -> None:
     _check_tries(stream)
     _check_commands(stream.log)
     _check_visits(stream)
+    _check_undone(stream, runs[-1])
     _check_items(stream)
     bound = (
         sent
@@ -194,6 +194,15 @@ def _check_visits(stream: MemoryStream) -> None:
         assert count <= stream.state.steps[name].visits + 1
         again = stream.definition.steps[name].cycle or retried
         assert count == 1 or again, f"{name} has settled {count} times"
+
+
+def _check_undone(stream: MemoryStream, last_run: list[str]) -> None:
+    """Rule 15: whatever completed is undone once, each visit of a cycle too, the last one first."""
+    steps = stream.definition.steps
+    done = [e.step for e in stream.log if e.event_type == EventType.STEP_COMPLETED and e.step is not None]
+    undone = [e.step for e in stream.log if e.event_type in UNDONE]
+    wanted = [name for name in reversed(done) if steps[name].compensate is not None]
+    assert undone == (wanted if EventType.EXECUTION_CANCELLING in last_run else [])
 
 
 def _check_flow(stream: MemoryStream) -> None:
@@ -268,7 +277,7 @@ def _begun_anew(event: RecordedEvent, slots: set[Slot]) -> set[Slot]:
     """The slots whose tries are counted from zero after this event."""
     if event.event_type == EventType.EXECUTION_REOPENED:
         return slots
-    settles = event.event_type in SETTLING and event.item is None
+    settles = event.event_type in SETTLING | UNDONE and event.item is None
     return {slot for slot in slots if settles and slot.step == event.step}
 
 
@@ -323,7 +332,8 @@ def _most_events(stream: MemoryStream, step: Step, runs: int) -> int:
     assert visits <= MOST_VISITS + runs
     items = 1 if step.map is None else _most_items(stream)
     done = visits * (6 + items * (1 + _rounds(step) * _tries(step.retry) * EVENTS_A_TRY))
-    return done if step.compensate is None else done + 3 + _tries(step.compensate.retry) * EVENTS_A_TRY
+    undone = 0 if step.compensate is None else 3 + _tries(step.compensate.retry) * EVENTS_A_TRY
+    return done + (visits if step.cycle else 1) * undone
 
 
 def _rounds(step: Step) -> int:

@@ -46,7 +46,11 @@ def compensation_started(state: Execution, event: RecordedEvent, _: Payload) -> 
 def compensation_ended(state: Execution, event: RecordedEvent, payload: Payload) -> None:
     slot = Slot(named(event), undoing=True)
     close_unit(state, slot, state.unit(slot))
-    state.step(slot.step).undone = "failed" if "error" in payload else "completed"
+    step = state.step(slot.step)
+    step.undo = None
+    step.undone = "failed" if "error" in payload or step.undone == "failed" else "completed"
+    if step.done:
+        step.done.pop()
     state.agenda.append(Due("compensate"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.domain.events import RecordedEvent
 from engine.domain.evolving.shared import Payload, begin_deadline, begin_visit, close_unit, named, pointer
 from engine.domain.evolving.waits import close_wait
-from engine.domain.execution import Due, Execution, MapState, Pointer, Slot, StepState, Unit
+from engine.domain.execution import Done, Due, Execution, MapState, Pointer, Slot, StepState, Unit
 from engine.domain.vocabulary import SETTLED_STEPS, StepStatus
 
 
@@ -34,7 +34,10 @@ def _open_units(name: str, step: StepState) -> list[tuple[Slot, Unit]]:
 
 
 def step_completed(state: Execution, event: RecordedEvent, payload: Payload) -> None:
-    _settle(state, event, StepStatus.COMPLETED, payload)
+    step = _settle(state, event, StepStatus.COMPLETED, payload)
+    if "kept_to_undo" in payload:
+        read = {name: state.steps.get(name, StepState()).as_read() for name in payload["kept_to_undo"]}
+        step.done.append(Done(event.version, step.visits, read))
     state.agenda.append(Due("settled", named(event)))
 
 
