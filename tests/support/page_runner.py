@@ -152,9 +152,12 @@ def first_missing(wanted: str, shown: str) -> str | None:
 
 
 def _agree(wanted: str, shown: str) -> bool:
-    """Whether two lines are the same; what was cut to the width of the terminal agrees as far as it goes."""
+    """Whether two lines are the same; what was cut, by the page or the terminal, agrees as far as it goes."""
     one, other = _even(wanted.removesuffix("…")), _even(shown.removesuffix("…"))
-    return one == other or (shown.endswith("…") and (one.startswith(other) or other.startswith(one)))
+    further = (wanted.endswith("…") and other.startswith(one)) or (
+        shown.endswith("…") and (one.startswith(other) or other.startswith(one))
+    )
+    return one == other or further
 
 
 def _even(line: str) -> str:
