@@ -54,12 +54,12 @@ def finish(turn: Turn) -> Decision:
     """End an execution in which nothing is left to do: evaluate its output and complete it."""
     template = turn.definition.output
     output: object = None
-    if template is not None:
-        try:
+    try:
+        if template is not None:
             output = template.render(scope_of(turn.state, turn.supply, template))
-        except ExpressionFailed as failed:
-            return _fail(turn, error("output_error", str(failed)))
-    encoded, places, *_ = written(output)
+        encoded, places, *_ = written(output)
+    except ExpressionFailed as failed:
+        return _fail(turn, error("output_error", str(failed)))
     if len(encoded) > MAX_OUTPUT_BYTES:
         return _fail(turn, error("output_error", f"the output exceeds {MAX_OUTPUT_BYTES} bytes"))
     payload: dict[str, object] = {"output": output}

@@ -22,6 +22,7 @@ import orjson
 
 from engine.domain.carried import carried_value
 from engine.domain.expression import Deferred, ExpressionFailed
+from engine.domain.json_values import Unstorable, encoded_json
 
 SCHEME = "payload:"
 MOST_BYTES = 16 * 1024 * 1024
@@ -215,7 +216,7 @@ class Written(NamedTuple):
 
 
 def written(value: object) -> Written:
-    """Encode what expressions gave."""
+    """Encode what expressions gave; raises `ExpressionFailed` for what is nested too deep to be kept."""
     met: list[Handle] = []
     deferred: list[Deferred] = []
 
@@ -228,13 +229,26 @@ def written(value: object) -> Written:
         met.append(part)
         return {"reference": part.reference}
 
-    encoded = orjson.dumps(value, default=refer)
+    encoded = _encoded(value, refer)
     return Written(
         encoded,
         _places(value, Handle) if met else [],
         met,
         _places(value, Deferred) if deferred else [],
     )
+
+
+def sortable(value: object) -> bytes:
+    """Encode what an expression gave so that equal values give equal bytes; raises as `written`."""
+    return _encoded(opened(value), None, orjson.OPT_SORT_KEYS)
+
+
+def _encoded(value: object, refer: Callable[[object], object] | None, option: int = 0) -> bytes:
+    try:
+        return encoded_json(value, refer, option)
+    except Unstorable as refusal:
+        code = "value_too_large" if refusal.code == "too_deep" else "type_mismatch"
+        raise ExpressionFailed(code, f"the value is {refusal.detail}") from refusal
 
 
 def opened(value: object) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshal
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -58,6 +58,32 @@ def check_value(value: object, *, is_finite: bool = False) -> None:
         _look_through(value)
 
 
+def encoded_json(value: object, default: Callable[[object], object] | None = None, option: int = 0) -> bytes:
+    """The value as compact JSON; raises `Unstorable` when it is too deep or not JSON, whatever its size."""
+    try:
+        encoded = orjson.dumps(value, default, option)
+    except orjson.JSONEncodeError:
+        _look_through(value)
+        raise Unstorable("bad_type", "not JSON") from None
+    if encoded.count(b"{") + encoded.count(b"[") > VALUE_DEPTH and _levels(value) > VALUE_DEPTH:
+        raise _too_deep()
+    return encoded
+
+
+def _levels(value: object) -> int:
+    """How deep lists and objects are nested: a fifth of what looking for it in the JSON costs."""
+    level, depth = [value] if isinstance(value, dict | list) else [], 0
+    while level and depth <= VALUE_DEPTH:
+        below = [part for each in level for part in (each.values() if isinstance(each, dict) else each)]
+        level = [part for part in below if isinstance(part, dict | list)]
+        depth += 1
+    return depth
+
+
+def _too_deep() -> Unstorable:
+    return Unstorable("too_deep", f"nested deeper than {VALUE_DEPTH} levels")
+
+
 def _may_be_endless(value: Any) -> bool:  # noqa: ANN401  # marshal says itself what it does not take
     """Whether NaN or an infinity may be in a value: never a miss, and a tenth of looking through."""
     try:
@@ -92,7 +118,7 @@ def _look_through(value: object) -> None:
                 _check_leaf(each)
         depth += len(level) > 0 and any(isinstance(each, dict | list) for each in level)
         if depth > VALUE_DEPTH:
-            raise Unstorable("too_deep", f"nested deeper than {VALUE_DEPTH} levels")
+            raise _too_deep()
         level = below
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import orjson
-
 from engine.domain.attempts import begin_attempt, begin_deadline
 from engine.domain.decision import Decision, Turn, decided, error, expression_error
 from engine.domain.definition import Map, Step
 from engine.domain.execution import MapState, Slot
 from engine.domain.expression import ExpressionFailed
 from engine.domain.failing import give_up
-from engine.domain.handles import opened
+from engine.domain.handles import opened, sortable, written
 from engine.domain.scope import scope_of
 from engine.domain.vocabulary import EventType
 
@@ -48,7 +46,7 @@ def _fault(turn: Turn, step: Step, wanted: Map, items: Sequence[object]) -> dict
         return error(
             "too_many_items", f"{step.name} has {len(items)} items, at most {MOST_ITEMS} are allowed"
         )
-    size = len(orjson.dumps(items))
+    size = len(written(items).encoded)
     if size > MOST_BYTES:
         return error("value_too_large", f"the items of {step.name} have {size} bytes, at most {MOST_BYTES}")
     first: dict[object, int] = {}
@@ -65,8 +63,7 @@ def _key(turn: Turn, wanted: Map, item: object, index: int) -> bytes:
     if wanted.key is None:
         raise LookupError("the map has no key")
     names = {wanted.variable: item, "item_index": index}
-    key = wanted.key.run(scope_of(turn.state, turn.supply, wanted.key, names))
-    return orjson.dumps(key, option=orjson.OPT_SORT_KEYS)
+    return sortable(wanted.key.run(scope_of(turn.state, turn.supply, wanted.key, names)))
 
 
 def on_map(turn: Turn, name: str) -> Decision:
