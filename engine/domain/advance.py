@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from engine.domain.attempts import cancel_child, child_error
-from engine.domain.decide import decide, finish
-from engine.domain.decision import Turn
+from engine.domain.decide import decide, finish, stop
+from engine.domain.decision import Decision, Turn
 from engine.domain.definition import Definition
 from engine.domain.effects import EXECUTION_TIMER, STEP_TIMERS, CloseCommand, Deliver, DropTimer, Effect
 from engine.domain.events import NewEvent, RecordedEvent
@@ -16,7 +16,7 @@ from engine.domain.evolve import evolve
 from engine.domain.execution import Execution, Parent, Slot
 from engine.domain.handles import held_value
 from engine.domain.ids import decided_event_id, derive_id
-from engine.domain.scope import Supply
+from engine.domain.scope import Lacking, Supply
 from engine.domain.vocabulary import TERMINAL_EVENTS, EventType, ExecutionStatus, known_type
 
 CARRIERS = frozenset(
@@ -106,24 +106,38 @@ def advance(state: Execution, definition: Definition | None, supply: Supply, pro
     """Decide until the agenda is empty, or the execution has ended.
 
     Raises `Lacking` between two decisions: load what it names and call again with the same arguments.
-    A foreign execution is never decided.
+    A foreign execution is never decided. One whose budget is spent fails.
     """
     if definition is None or state.is_foreign:
         state.agenda.clear()
         return
     turn = Turn(state, definition, supply)
     while not state.is_ended and state.version:
-        if state.agenda:
-            decision = decide(turn, state.agenda[0])
-            del state.agenda[0]
-        elif state.active == 0 and state.ending is None:
-            decision = finish(turn)
-        else:
-            return
+        if supply.budget.is_pause_due():
+            raise Lacking
+        decision = _next(turn)
+        if decision is None:
+            break
         supply.use_up()
+        supply.budget.count(len(decision.events))
         progress.effects += decision.effects
         for event in decision.events:
             record(state, event, supply, progress)
+    supply.budget.renew()
+
+
+def _next(turn: Turn) -> Decision | None:
+    """Decide what is due next; None when nothing is. Every decision has its fuel for itself."""
+    state = turn.state
+    turn.supply.budget.begin()
+    if turn.supply.budget.is_spent and state.ending is None:
+        return stop(turn)
+    if state.agenda:
+        decision = decide(turn, state.agenda[0])
+        if not decision.is_part:
+            del state.agenda[0]
+        return decision
+    return finish(turn) if state.active == 0 and state.ending is None else None
 
 
 def replay(state: Execution, events: Iterable[RecordedEvent]) -> Execution:

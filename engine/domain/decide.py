@@ -25,6 +25,7 @@ from engine.domain.attempts import (
     begin_attempt,
     deadline_passed,
 )
+from engine.domain.budget import MOST_EVENTS, MOST_FUEL
 from engine.domain.compensation import end, on_compensate, on_undone
 from engine.domain.decision import Decision, Turn, decided, error
 from engine.domain.effects import EXECUTION_TIMER
@@ -66,6 +67,15 @@ def finish(turn: Turn) -> Decision:
     if places:
         payload = {"output": orjson.loads(encoded), "handles": places}
     return Decision([decided(EventType.EXECUTION_COMPLETED, None, payload)])
+
+
+def stop(turn: Turn) -> Decision:
+    """End an execution in which one event from outside sets off too much: it would stop all others."""
+    detail = (
+        f"one event has set off more than {MOST_EVENTS} others, or expressions that need more than "
+        f"{MOST_FUEL} units of fuel: let cycles end sooner, or wait for something; lower `max_in_flight`"
+    )
+    return _fail(turn, error("too_much_at_once", detail))
 
 
 def _fail(turn: Turn, problem: dict[str, object]) -> Decision:

@@ -51,10 +51,14 @@ class Turn:
 
 @dataclass(slots=True)
 class Decision:
-    """Events to record, in order, and effects to carry out with them."""
+    """Events to record, in order, and effects to carry out with them.
+
+    `is_part` says that what was due remains so after them: the rest is decided next, before all else.
+    """
 
     events: list[NewEvent] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    is_part: bool = False
 
     def __iadd__(self, other: Decision) -> Self:
         self.events += other.events

@@ -16,6 +16,7 @@ from engine.domain.vocabulary import EventType
 
 MOST_ITEMS = 10_000
 MOST_BYTES = 256 * 1024
+ITEMS_A_DECISION = 100
 
 
 def open_map(turn: Turn, step: Step, wanted: Map) -> Decision:
@@ -77,11 +78,20 @@ def on_map(turn: Turn, name: str) -> Decision:
     if found.next == found.total and not found.open:
         return _close(name, found)
     begun = range(found.next, min(found.total, found.next + step.map.max_in_flight - len(found.open)))
-    turn.supply.reserve(len(begun))
+    return _begin(turn, name, begun)
+
+
+def _begin(turn: Turn, name: str, begun: range) -> Decision:
+    """Begin these items, or only the first of them where they are many or need much fuel."""
+    first = begun[:ITEMS_A_DECISION]
+    turn.supply.reserve(len(first))
     decision = Decision()
-    for item in begun:
+    for item in first:
         decision += begin_attempt(turn, Slot(name, item))
         if _has_failed(decision):
+            return decision
+        decision.is_part = item < begun[-1]
+        if turn.supply.budget.is_half_used:
             break
     return decision
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from engine.domain.budget import Budget, Names
 from engine.domain.deferred import no_output
 from engine.domain.definition import Template
 from engine.domain.events import iso
@@ -25,6 +26,7 @@ MOST_OPENED = 32
 class Lacking(Exception):  # noqa: N818  # named as the fact it reports
     """Deciding needs values of the log, payloads, or ids, that it was not given; nothing has been changed.
 
+    One that names nothing is a pause, for others to have their turn.
     `ids` is how many it has to find, those among them that it was given already.
     """
 
@@ -49,6 +51,7 @@ class Supply:
     ids: deque[int] = field(default_factory=deque)
     taken: int = 0
     opened: set[str] = field(default_factory=set)
+    budget: Budget = field(default_factory=Budget)
 
     def take_id(self) -> int:
         """The next fresh id; raises `Lacking` for at least twice as many when none is left."""
@@ -117,7 +120,7 @@ def scope_of(
     what: Expression | Template,
     names: Mapping[str, object] | None = None,
     settling: Settling | None = None,
-) -> dict[str, object]:
+) -> Names:
     """The names `what` may use, `names` among them, for one evaluation.
 
     Raises `Lacking` with all that it can read and that is not loaded.
@@ -133,7 +136,8 @@ def scope_of(
     if missing:
         supply.taken = 0
         raise Lacking(missing)
-    scope = {"steps": _Steps(state, supply, settling), "execution": _about(state), **(names or {})}
+    known = {"steps": _Steps(state, supply, settling), "execution": _about(state), **(names or {})}
+    scope = Names(known, supply.budget)
     if what.inputs:
         scope["inputs"] = supply.value(state.inputs, "inputs")
     return scope

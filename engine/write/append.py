@@ -10,6 +10,7 @@ a group that changes nothing is rolled back, which spares the flush of a COMMIT.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -212,6 +213,7 @@ async def _decide(connection: asyncpg.Connection, streams: Sequence[Stream], con
                 lacking[stream.execution_id] = need
         running = [(stream, work) for stream, work in running if stream.execution_id in lacking]
         if lacking:
+            await asyncio.sleep(0)  # what lacks nothing only lets others have their turn
             await _load(connection, running, lacking, context)
     for stream in streams:
         for _, outcome in stream.requests:

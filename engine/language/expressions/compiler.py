@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from engine.domain.budget import Names
 from engine.domain.expression import Expression
 from engine.language.expressions.access import MissingKey
 from engine.language.expressions.analysis import Analysis, check
@@ -51,12 +52,18 @@ def _runner(tree: Node, analysis: Analysis, wanted: str) -> Callable[[Mapping[st
 
     def run(scope: Mapping[str, object]) -> object:
         frame = Frame(scope, fuel, slots)
+        budget = scope.budget if isinstance(scope, Names) else None
+        if budget is not None:
+            budget.check()
         try:
             value = body(frame)
+            if type(value) is not bool:
+                value = json_result(frame, value)
         except MissingKey as missing:
             raise missing.explained() from None
-        if type(value) is not bool:
-            value = json_result(frame, value)
+        finally:
+            if budget is not None:
+                budget.used += FUEL - frame.fuel
         if not (anything or kind_of(value) in fits):
             raise mismatch(f"the expression gives {worded(kind_of(value))}, and {worded(wanted)} is expected")
         return value
