@@ -22,7 +22,7 @@ from engine.language.scopes import Place, Scopes, input_place
 from engine.language.templates import expression_in, texts
 from engine.language.tools import Tool
 
-MOST_EXPRESSIONS = 10_000
+MOST_EXPRESSIONS = 4_000
 _TEXTS = frozenset({"string", "int", "bool", "timestamp", "duration", "dyn"})
 _INSIDE = "build the text in the expression: \"${ 'a' + string(inputs.b) }\""
 

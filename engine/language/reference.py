@@ -17,7 +17,7 @@ _INTRODUCTION = """\
 
 Every key that a playbook may have. A source is YAML 1.2 or JSON, read strictly: unknown and duplicate keys,
 tags and merge keys are faults, and `on`, `no`, `0777` and `12:30` are text. It has at most 1 MiB, 50,000
-values, 64 levels, 100 aliases, 1,000 steps and 10,000 expressions.
+values, 64 levels, 100 aliases, 1,000 steps and 4,000 expressions.
 
 An *expression* is [CEL](expressions.md) by itself. Where the type is *value*, each text in it that is wholly
 `${ ... }` is an expression and keeps its JSON type. A *duration* is written `500ms`, `30s`, `5m`, `1h30m` or

@@ -9,8 +9,8 @@ import asyncpg
 
 from engine.domain.definition import Definition
 from engine.domain.events import iso
-from engine.language import compile_definition
 from engine.write.catalog import Resolved, resolve
+from engine.write.compiling import compiled
 from sql import queries
 
 SQL = queries.load("catalog")
@@ -35,7 +35,7 @@ class Definitions:
         resolved = await resolve(connection, path, version, list(known))
         if resolved.canonical is None:
             return resolved, known[resolved.definition_hash]
-        definition = compile_definition(resolved.canonical)
+        definition = await compiled(resolved.canonical)
         self._known[resolved.definition_hash] = definition
         if len(self._known) > DEFINITIONS_KEPT:
             self._known.popitem(last=False)
@@ -47,5 +47,5 @@ async def fresh_deadline(connection: asyncpg.Connection, execution_id: int) -> d
     row = await connection.fetchrow(SQL.definition_of, execution_id)
     if row is None:
         return {}
-    seconds = compile_definition(row["canonical"].encode()).deadline
-    return {"deadline": iso(row["moment"] + timedelta(seconds=seconds))}
+    definition = await compiled(row["canonical"].encode())
+    return {"deadline": iso(row["moment"] + timedelta(seconds=definition.deadline))}

@@ -13,8 +13,8 @@ from engine.domain.events import RecordedEvent, from_row
 from engine.domain.execution import initial
 from engine.domain.handles import held_value
 from engine.domain.snapshot import FOLD_VERSION, load
-from engine.language import compile_definition
 from engine.write.cache import Cache, Remembered
+from engine.write.compiling import compiled
 from sql import queries
 
 SQL = queries.load("append")
@@ -89,14 +89,14 @@ async def definitions(
     missing = [wanted for wanted, known in found.items() if isinstance(known, Exception)]
     if missing:
         rows = await connection.fetch(SQL.definitions, missing)
-        found |= {row["definition_hash"]: _compiled(row["canonical"]) for row in rows}
+        found |= {row["definition_hash"]: await _compiled(row["canonical"]) for row in rows}
         cache.keep_definitions(known for known in found.values() if isinstance(known, Definition))
     return found
 
 
-def _compiled(canonical: str) -> Definition | Exception:
+async def _compiled(canonical: str) -> Definition | Exception:
     try:
-        return compile_definition(canonical.encode())
+        return await compiled(canonical.encode())
     except Exception as error:  # noqa: BLE001  # another build may have written what this one cannot read
         return error
 
