@@ -32,6 +32,7 @@ from engine.domain.vocabulary import (
 
 MAILBOX_LIMIT = 1_000
 MAILBOX_NAMES = 100
+MAILBOX_SIGNALS = 2_000
 
 
 class Verdict(StrEnum):
@@ -162,6 +163,8 @@ def _signal(state: Execution, event: NewEvent, payload: dict[str, Any], _: datet
         return rejected("mailbox_full", f"{MAILBOX_LIMIT} signals of this name wait already")
     if len(state.mailbox) >= MAILBOX_NAMES and payload["name"] not in state.mailbox:
         return rejected("mailbox_full", f"signals of {MAILBOX_NAMES} names wait already")
+    if state.signals_kept >= MAILBOX_SIGNALS:
+        return rejected("mailbox_full", f"{MAILBOX_SIGNALS} signals wait already")
     return Admission(Verdict.RECORDED, event)
 
 

@@ -258,6 +258,11 @@ class Execution:
             return ExecutionStatus.PAUSED
         return ExecutionStatus.WAITING if self.active and self.active == self.waiting else self.phase
 
+    @property
+    def signals_kept(self) -> int:
+        """How many signals nobody has consumed yet."""
+        return sum(len(queue) for queue in self.mailbox.values())
+
     def step(self, name: str) -> StepState:
         """The state of a step, pending when nothing is recorded of it."""
         found = self.steps.get(name)

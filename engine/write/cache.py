@@ -16,6 +16,7 @@ VALUE_BYTES_KEPT = 8 * 1024
 BYTES_A_STATE = 2 * 1024
 BYTES_A_STEP = 512
 BYTES_A_COMMAND = 512
+BYTES_A_SIGNAL = 128
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ class Remembered:
         """Roughly how many bytes remembering this takes."""
         attempts = len(self.state.commands) + len(self.state.children)
         state = BYTES_A_STATE + BYTES_A_STEP * len(self.state.steps) + BYTES_A_COMMAND * attempts
-        return state + sum(self.sizes.values())
+        return state + BYTES_A_SIGNAL * self.state.signals_kept + sum(self.sizes.values())
 
 
 class Cache:

@@ -3,6 +3,7 @@
 import pytest
 
 from engine.domain.admit import Verdict
+from engine.domain.execution import Pointer
 from engine.domain.vocabulary import EventType, ExecutionStatus
 from tests.support.play import given
 
@@ -170,3 +171,12 @@ def test_signals_of_too_many_names_are_refused() -> None:
         play.signal(f"go-{number}")
     refused = play.admit(EventType.SIGNAL_RECEIVED, {"name": "another", "data": None})
     assert refused.code == "mailbox_full"
+
+
+def test_signals_of_all_names_together_are_refused_beyond_two_thousand() -> None:
+    play = given("{playbook: t/x, steps: [{name: a, tool: noop}]}")
+    play.state.mailbox = {f"go-{number}": [Pointer(1, 1)] * 500 for number in range(4)}
+    refused = play.admit(EventType.SIGNAL_RECEIVED, {"name": "go-1", "data": None})
+    assert (refused.code, refused.detail) == ("mailbox_full", "2000 signals wait already")
+    play.state.mailbox["go-1"] = [Pointer(1, 1)]
+    assert play.admit(EventType.SIGNAL_RECEIVED, {"name": "go-1", "data": None}).verdict is Verdict.RECORDED

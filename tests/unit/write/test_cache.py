@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.domain.execution import Execution
-from engine.write.cache import BYTES_A_STATE, BYTES_A_STEP, Cache, Remembered
+from engine.domain.execution import Execution, Pointer
+from engine.write.cache import BYTES_A_SIGNAL, BYTES_A_STATE, BYTES_A_STEP, Cache, Remembered
 
 
 def remembered(execution_id: int, steps: int) -> Remembered:
@@ -20,6 +20,11 @@ def test_a_state_weighs_as_much_as_its_steps() -> None:
     cache.keep(remembered(11, 20), {})
     known = [execution_id for execution_id in range(1, 12) if cache.take(execution_id) is not None]
     assert known == [6, 7, 8, 9, 10, 11]
+
+
+def test_a_state_weighs_as_much_as_the_signals_it_keeps() -> None:
+    state = Execution(execution_id=1, mailbox={"go": [Pointer(1, 1)] * 500, "on": [Pointer(2, 1)] * 500})
+    assert Remembered(state).weight == BYTES_A_STATE + 1_000 * BYTES_A_SIGNAL
 
 
 def test_what_is_kept_again_with_its_sizes_keeps_its_values() -> None:
