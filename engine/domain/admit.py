@@ -17,8 +17,8 @@ from engine.domain.effects import (
     HoldCommands,
     ReleaseCommands,
 )
-from engine.domain.events import NewEvent
-from engine.domain.execution import Execution
+from engine.domain.events import NewEvent, parse_iso
+from engine.domain.execution import Execution, Unit
 from engine.domain.handles import is_unconfirmed
 from engine.domain.ids import derive_id, parse_id, settled_event_id
 from engine.domain.reopening import refusals
@@ -240,11 +240,19 @@ def _expire(state: Execution, event: NewEvent, command: CommandFact | None, now:
     return Admission(Verdict.RECORDED, expired, closing)
 
 
-def _claimed(state: Execution, event: NewEvent, _: dict[str, Any], __: datetime) -> Admission:
+def _claimed(state: Execution, event: NewEvent, payload: dict[str, Any], _: datetime) -> Admission:
     slot = state.commands.get(event.command_id or 0)
-    if slot is None or state.tried(slot).claimed:
+    if slot is None or not _is_newer(state.tried(slot), payload):
         return UNCHANGED
     return Admission(Verdict.RECORDED, event)
+
+
+def _is_newer(unit: Unit, payload: dict[str, Any]) -> bool:
+    """Whether nobody is known to have the command, or one who had it before it was handed back."""
+    if not unit.claimed:
+        return True
+    claimed_at = parse_iso(payload["claimed_at"]) if "claimed_at" in payload else None
+    return claimed_at is not None and unit.since is not None and claimed_at > unit.since
 
 
 def _withdrawn(state: Execution, event: NewEvent, _: dict[str, Any], __: datetime) -> Admission:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from engine.domain.admit import Verdict
 from engine.domain.events import iso
 from engine.domain.execution import initial
 from engine.domain.snapshot import dump, encode, load
@@ -52,6 +53,19 @@ def test_a_claimed_command_has_until_the_end_of_its_attempt() -> None:
     wait = the_wait(play)
     assert (wait.what, wait.owner) == (What.RESULT, "pool:gpu")
     assert (wait.since, wait.until) == (after(seconds=2), after(minutes=5))
+
+
+def test_a_command_that_was_handed_back_and_claimed_again_waits_for_the_second_worker() -> None:
+    play = given(ONE)
+    play.pass_time(60)
+    claim(play, "a", claimed_at=after(seconds=2), deadline=after(minutes=5))
+    claim(play, "a", claimed_at=after(seconds=40), deadline=after(minutes=9))
+    wait = the_wait(play)
+    assert (wait.what, wait.since, wait.until) == (What.RESULT, after(seconds=40), after(minutes=9))
+    again = {"worker_id": "w2", "claimed_at": iso(after(seconds=40))}
+    command_id = play.open_command("a").command_id
+    repeat = play.admit("command.claimed", again, command_id=command_id, step="a")
+    assert repeat.verdict is Verdict.UNCHANGED
 
 
 def test_a_retry_says_since_when_and_not_before_when() -> None:
