@@ -85,6 +85,19 @@ async def test_a_claim_that_could_not_be_recorded_is_recorded_by_the_next_beat(e
     assert (await beat(engine, lease)).claims == {}
 
 
+async def test_the_log_learns_who_has_a_command_that_was_handed_back_and_claimed_again(
+    engine: Engine,
+) -> None:
+    (execution_id,) = await started(engine)
+    for times in (1, 2):
+        (command,) = await engine.claim()
+        lease = Lease(command.command_id, command.lease_token)
+        await engine.connection.execute(BACKDATE)
+        await beat(engine, lease)
+        assert (await engine.types(execution_id)).count("command.claimed") == times
+        await commands.release(engine.connection, [lease])
+
+
 async def test_a_heartbeat_says_what_was_cancelled_and_what_is_lost(engine: Engine) -> None:
     first, _ = await started(engine, 2)
     one, two = await engine.claim()
