@@ -89,7 +89,8 @@ def _begin(turn: Turn, name: str, begun: range) -> Decision:
     for item in first:
         decision += begin_attempt(turn, Slot(name, item))
         if _has_failed(decision):
-            return decision
+            decision.is_part = False
+            break
         decision.is_part = item < begun[-1]
         if turn.supply.budget.is_half_used:
             break

@@ -81,6 +81,21 @@ def test_rule_10_the_first_item_that_is_given_up_fails_the_step_and_cancels_the_
     play.check_replay()
 
 
+def test_rule_10_an_item_that_cannot_begin_gives_the_step_up_once() -> None:
+    play = given(
+        "{playbook: t/m, steps: [{name: a, tool: noop, map: {items: [{v: 1}, {v: 2}, {w: 3}, {v: 4}]},"
+        ' with: {v: "${ item.v }"}, on_error: [{then: skip}]}]}'
+    )
+    assert play.types[1:] == [
+        "map.opened",
+        "command.issued",
+        "command.issued",
+        "step.skipped",
+        "execution.completed",
+    ]
+    play.check_replay()
+
+
 def test_rule_10_with_continue_an_item_that_is_given_up_gives_null_and_an_error() -> None:
     source = PRICES.replace(
         'output: "${ steps.price.output }"', 'output: "${ [steps.price.output, steps.price.errors] }"'
