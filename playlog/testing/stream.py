@@ -119,10 +119,8 @@ class MemoryStream:
             return other._payload(uri, other.log)  # noqa: SLF001  # of the same class
         if key is None:
             return self.payloads[uri]
-        found = self.state.steps[key.step].map
-        if found is None:
-            raise LookupError(f"the step {key.step} has no map")
-        return gather(key, found.total, events)
+        told = list(events)
+        return gather(key, _total(key, told), told)
 
     def _advance(self, supply: Supply, progress: Progress) -> None:
         while True:
@@ -142,3 +140,11 @@ class MemoryStream:
             supply.payloads[uri] = self._payload(uri, chain(self.log, progress.events))
         self.read += lacking.payloads
         supply.ids.extend(next(self.ids) for _ in range(lacking.ids))
+
+
+def _total(key: MapKey, events: Iterable[RecordedEvent]) -> int:
+    """How many items a map has; the step may have begun anew since."""
+    opened = next(event.payload for event in events if event.version == key.opened)
+    if not isinstance(opened, dict):
+        raise TypeError(f"no map was opened at version {key.opened}")
+    return int(opened["count"])
