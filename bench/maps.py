@@ -20,6 +20,7 @@ from engine.domain.execution import initial
 from engine.domain.scope import Lacking, Supply
 from engine.domain.vocabulary import EVENT_STATUS, EventType, ExecutionStatus
 from engine.language import parse
+from engine.write.ids import BLOCK
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 MAP = """
@@ -99,12 +100,12 @@ class _Pure:
     def seconds(self) -> float:
         """Run it to its end and return how long that took."""
         definition = parse(self.case.source.format(pool=LONG).encode()).definition
-        state, values = initial(1, definition.hash), dict[int, object]()
+        state, values, ids = initial(1, definition.hash), dict[int, object](), deque[int]()
         started = {"playbook": definition.path, "inputs": self.case.inputs(self.length)}
         events = [NewEvent(event_type="execution.started", status="RUNNING", payload=started)]
         began = time.perf_counter()
         while events:
-            supply, progress = Supply(now=BEGINNING, values=values), Progress()
+            supply, progress = Supply(now=BEGINNING, values=values, ids=ids), Progress()
             for event in events:
                 record(state, event, supply, progress)
                 while True:
@@ -112,7 +113,7 @@ class _Pure:
                         advance(state, definition, supply, progress)
                         break
                     except Lacking as lacking:
-                        supply.ids.extend(next(self.ids) for _ in range(lacking.ids))
+                        ids.extend(next(self.ids) for _ in range(max(BLOCK, lacking.ids)))
             self.open.extend(each.command_id for each in progress.effects if isinstance(each, IssueCommand))
             events = [self._settled() for _ in range(min(self.case.batch, len(self.open)))]
         seconds = time.perf_counter() - began

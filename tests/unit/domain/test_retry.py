@@ -101,6 +101,11 @@ def test_a_delay_that_no_number_can_hold_is_the_longest_allowed() -> None:
     assert retry_delay(retry, Unit(attempt=900, failures=900), 1, Slot("a")) == 60
 
 
+def test_no_delay_stays_none_however_often_it_grows() -> None:
+    retry = Retry(max_attempts=1000, delay=0, backoff=100, max_delay=60)
+    assert retry_delay(retry, Unit(attempt=900, failures=900), 1, Slot("a")) == 0
+
+
 CHILD = """
 playbook: t/parent
 steps:
