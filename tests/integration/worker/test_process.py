@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 import textwrap
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,32 +11,10 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.internal_api_stub import TOKEN, Fault, InternalApiStub
 from tests.support.processes import assert_gone
+from tests.support.worker_process import worker_process
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator
-
-ROOT = Path(__file__).parents[3]
-
-
-@asynccontextmanager
-async def _worker(tmp_path: Path, **settings: object) -> AsyncIterator[Process]:
-    """Start `python -m worker` in an empty directory; kill what is left of it."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PLAYLOG_")}
-    environment |= {f"PLAYLOG_{name.upper()}": str(value) for name, value in settings.items()}
-    environment |= {"PYTHONPATH": str(ROOT), "PLAYLOG_HEALTH_PORT": "0"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker"),
-        env=environment,
-        cwd=tmp_path,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+    pass
 
 
 async def test_sigterm_finishes_what_runs_and_hands_back_the_rest(
@@ -58,7 +33,7 @@ async def test_sigterm_finishes_what_runs_and_hands_back_the_rest(
         "tasks_path": tmp_path,
         "grace_seconds": 3,
     }
-    async with _worker(tmp_path, **settings) as process:
+    async with worker_process(tmp_path, **settings) as process:
         await eventually(lambda: _exists(tmp_path / "pid"))
         process.send_signal(signal.SIGTERM)
         late = stub.add("noop")
@@ -70,7 +45,7 @@ async def test_sigterm_finishes_what_runs_and_hands_back_the_rest(
 
 
 async def test_sigterm_ends_an_idle_worker_at_once(stub: InternalApiStub, tmp_path: Path) -> None:
-    async with _worker(tmp_path, internal_api_url=stub.url, internal_api_token=TOKEN) as process:
+    async with worker_process(tmp_path, internal_api_url=stub.url, internal_api_token=TOKEN) as process:
         await eventually(lambda: _some(stub.bodies("/commands/claim")))
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 5) == 0
@@ -83,7 +58,7 @@ async def test_a_worker_whose_api_is_away_still_ends_in_its_grace(
         stub.fail_next("/commands/settle", Fault(status=503))
     stub.add("noop")
     settings = {"internal_api_url": stub.url, "internal_api_token": TOKEN, "grace_seconds": 2}
-    async with _worker(tmp_path, **settings) as process:
+    async with worker_process(tmp_path, **settings) as process:
         await eventually(lambda: _some(stub.bodies("/commands/settle")))
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 5) == 0
@@ -101,7 +76,7 @@ async def test_user_code_finds_tokens_and_secrets_nowhere(stub: InternalApiStub,
     shell, python = stub.add("shell", {"command": script}), stub.add("python", {"call": "tasks:look"})
     settings = {"internal_api_url": stub.url, "internal_api_token": TOKEN, "tasks_path": tmp_path}
     secrets = {"secret_shop": "hunter22", "api_token": "hunter23"}
-    async with _worker(tmp_path, **settings, **secrets):
+    async with worker_process(tmp_path, **settings, **secrets):
         await eventually(lambda: (stub.result(shell), stub.result(python)))
     seen: dict[str, Any] = {"shell": stub.result(shell), "python": stub.result(python)}
     assert [value for value in (TOKEN, *secrets.values()) if value in str(seen)] == []
@@ -124,7 +99,7 @@ async def test_the_http_tool_reaches_only_what_the_setting_allows(
     allowed = stub.add("http", value)
     refused = stub.add("http", {"url": "http://127.0.0.1:1/"})
     settings = {"internal_api_url": stub.url, "internal_api_token": TOKEN, "http_allow": address}
-    async with _worker(tmp_path, **settings):
+    async with worker_process(tmp_path, **settings):
         await eventually(lambda: (stub.result(allowed), stub.result(refused)))
     assert stub.result(allowed)["output"]["body"] == {"code": "forbidden"}
     assert stub.result(refused)["error"]["code"] == "not_allowed"
@@ -134,7 +109,7 @@ async def test_the_token_file_is_read_again_when_it_changes(stub: InternalApiStu
     file = tmp_path / "token"
     file.write_text("wrong\n")
     number = stub.add("noop")
-    async with _worker(tmp_path, internal_api_url=stub.url, internal_api_token_file=file):
+    async with worker_process(tmp_path, internal_api_url=stub.url, internal_api_token_file=file):
         await eventually(lambda: _some(stub.refusals))
         file.write_text(f"{TOKEN}\n")
         await eventually(lambda: stub.result(number))
@@ -152,7 +127,7 @@ async def test_the_token_file_is_read_again_when_it_changes(stub: InternalApiStu
 async def test_wrong_settings_end_the_worker_with_words(
     tmp_path: Path, settings: dict[str, object], says: bytes
 ) -> None:
-    async with _worker(tmp_path, **settings) as process:
+    async with worker_process(tmp_path, **settings) as process:
         _, errors = await asyncio.wait_for(process.communicate(), 10)
     assert process.returncode == 2
     assert says in errors

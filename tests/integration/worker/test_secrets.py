@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import re
 import subprocess
-import sys
 import textwrap
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -25,6 +23,7 @@ from tests.support.eventually import eventually
 from tests.support.internal_api import TOKEN, Client, serving
 from tests.support.tool_contexts import Logged
 from tests.support.tree import ROOT
+from tests.support.worker_process import worker_process
 from worker.masking import Mask
 from worker.pool_loop import Pool
 from worker.secrets import Secrets
@@ -138,31 +137,18 @@ async def _process(tmp_path: Path, url: str) -> AsyncIterator[asyncio.subprocess
     (tmp_path / "secrets" / "TOKEN").write_text(VALUE + "\n")
     (tmp_path / "secret_tasks.py").write_text(textwrap.dedent(TASKS))
     basic = base64.b64encode(f"user:{VALUE}".encode()).decode()
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("PLAYLOG_")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker"),
-        env={
-            **plain,
-            "PYTHONPATH": str(ROOT),
-            "PLAYLOG_HEALTH_PORT": "0",
-            "PLAYLOG_LOG_LEVEL": "debug",
-            "PLAYLOG_INTERNAL_API_URL": url,
-            "PLAYLOG_INTERNAL_API_TOKEN": TOKEN,
-            "PLAYLOG_HTTP_ALLOW": "127.0.0.1",
-            "PLAYLOG_TASKS_PATH": str(tmp_path),
-            "PLAYLOG_SECRETS_DIR": str(tmp_path / "secrets"),
-            "PLAYLOG_SECRET_OTHER": OTHER,
-            "PLAYLOG_SECRET_BASIC": basic,
-        },
-        cwd=tmp_path,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
+    settings = {
+        "log_level": "debug",
+        "internal_api_url": url,
+        "internal_api_token": TOKEN,
+        "http_allow": "127.0.0.1",
+        "tasks_path": tmp_path,
+        "secrets_dir": tmp_path / "secrets",
+        "secret_other": OTHER,
+        "secret_basic": basic,
+    }
+    async with worker_process(tmp_path, **settings) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def test_a_value_reaches_the_tools_and_is_kept_and_logged_nowhere(
