@@ -287,3 +287,16 @@ async def test_a_playbook_without_keys_costs_no_statement_more(database_url: str
             await recorded.start(path)
             await recorded.work()
             assert {name for name in record.seen if name.startswith("permits")} == expected
+
+
+async def test_the_end_of_an_execution_that_cannot_be_decided_any_more_frees_its_permits(
+    engine: Engine,
+) -> None:
+    await register(engine)
+    holder, waiting = [await engine.start("t/limited") for _ in range(2)]
+    await engine.connection.execute("alter table playlog.definition disable trigger definition_append_only")
+    await engine.connection.execute("update playlog.definition set canonical = '{\"steps\": 1}'")
+    for writer in engine.appender._writers:
+        writer.context = type(writer.context)()
+    await cancel(engine.appender, holder)
+    assert await states(engine) == [(waiting, "pending")]
